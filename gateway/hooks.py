@@ -1,0 +1,124 @@
+"""The contract of a feature: `build(config, shared) -> Hooks`, compiled per route into a Plan.
+
+A feature is one file in `gateway/filters/` with a `Config` Model (its YAML) and `build`. A hook that is not configured
+is not in the plan, so an unused feature costs nothing. Hooks are synchronous and do no I/O, `vet` alone may wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway.exchange import Exchange, Verdict
+from gateway.http.message import Fields, Request, Response
+
+
+class UpstreamHead:
+    """The request head about to be sent to an endpoint: what `prepare` hooks edit.
+
+    target  b"/path?query" to put on the request line
+    fields  end-to-end fields of the client, hop-by-hop and dropped names gone; hooks append or replace
+    host    value of the Host field (sent first)
+    """
+
+    __slots__ = ("fields", "host", "method", "target")
+
+    def __init__(self, method: bytes, target: bytes, host: bytes, fields: Fields) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.fields = fields
+
+
+class Hooks(NamedTuple):
+    """What one feature does on one route, by phase; all optional.
+
+    identify   (exchange): who is it? Runs before routing: only global configuration may provide it.
+    admit      (exchange) -> Verdict or None: may it go on?
+    needs      (exchange) -> bool: must `vet` be awaited for this exchange?
+    vet        async (exchange) -> Verdict or None: checks that must wait.
+    prepare    (exchange, head): edits the upstream request head.
+    accept     (exchange, response): edits the origin's response head, before the cache.
+    deliver    (exchange, response): edits any response head, after the cache, so on hits and local replies too.
+    log        (exchange): the exchange is over.
+    drop_request, drop_response    names never passed to the origin / to the client (constant: cheaper than a hook)
+    set_response   constant fields of the response, rendered once: (name, value), replacing the origin's same name
+    default_response  the same, but an origin's own field of that name wins
+    """
+
+    identify: Callable[[Exchange], None] | None = None
+    admit: Callable[[Exchange], Verdict | None] | None = None
+    needs: Callable[[Exchange], bool] | None = None
+    vet: Callable[[Exchange], Awaitable[Verdict | None]] | None = None
+    prepare: Callable[[Exchange, UpstreamHead], None] | None = None
+    accept: Callable[[Exchange, Response], None] | None = None
+    deliver: Callable[[Exchange, Response], None] | None = None
+    log: Callable[[Exchange], None] | None = None
+    drop_request: frozenset[bytes] = frozenset()
+    drop_response: frozenset[bytes] = frozenset()
+    set_response: tuple[tuple[bytes, bytes], ...] = ()
+    default_response: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the house hands to every `build`: facts about the site and callables to the floors above.
+
+    folder       of config.yaml; relative paths in the configuration start there
+    generation   of the site being built
+    route        name of the route the hooks are for, "" for global ones
+    warn         (text): reported at load, once
+    error_reply  (exchange, status, token, detail) -> Response: the negotiated error page (filters/error_pages)
+    write_log    (line: bytes): the access log's non-blocking writer
+    counter      (metric, labels...) -> add(n): plain integer counters (gateway/state/counters.py)
+    wall         () -> seconds since the epoch
+    """
+
+    folder: Path = field(default_factory=Path.cwd)
+    generation: int = 0
+    route: str = ""
+    warn: Callable[[str], None] = print
+    error_reply: Callable[..., Response] | None = None
+    write_log: Callable[[bytes], None] | None = None
+    counter: Callable[..., Any] | None = None
+    wall: Callable[[], float] | None = None
+
+
+class Plan(NamedTuple):
+    """A route's compiled hooks: what `pipeline.build` makes of the features' Hooks, in the order of filters.ORDER."""
+
+    admit: tuple[Callable[[Exchange], Verdict | None], ...] = ()
+    needs: tuple[Callable[[Exchange], bool], ...] = ()
+    vet: tuple[Callable[[Exchange], Awaitable[Verdict | None]], ...] = ()
+    prepare: tuple[Callable[[Exchange, UpstreamHead], None], ...] = ()
+    accept: tuple[Callable[[Exchange, Response], None], ...] = ()
+    deliver: tuple[Callable[[Exchange, Response], None], ...] = ()
+    log: tuple[Callable[[Exchange], None], ...] = ()
+    drop_request: frozenset[bytes] = frozenset()
+    drop_response: frozenset[bytes] = frozenset()
+    block: bytes = b""  # constant response fields, rendered
+    defaults: tuple[
+        tuple[bytes, bytes, bytes], ...
+    ] = ()  # (name, value, rendered line) unless the origin says otherwise
+    features: tuple[str, ...] = ()  # names of the configured features, for `gateway explain`
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the routing table, immutable within a site.
+
+    name      unique; the label in logs and metrics
+    plan      its hooks
+    settings  the route's typed settings (gateway/routing.py: RouteSettings): timeouts, body limit, buffering
+    upstream  name of the upstream, "" when the route answers by itself
+    """
+
+    name: str
+    plan: Plan
+    settings: Any
+    upstream: str = ""
+
+
+Matcher = Callable[[Request], Route | None]
