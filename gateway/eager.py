@@ -80,32 +80,35 @@ class EagerTask:
             awaited.cancel()
         self._step()
 
+    def _advance(self) -> Any:
+        """Runs the coroutine to its next await and returns what it awaits."""
+        error, self._thrown = self._thrown, None
+        return self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+
+    def _subscribe(self, awaited: Any) -> bool:
+        """Arranges to be resumed by `awaited`; False if there is an error to throw in first."""
+        if self._thrown is not None:  # cancelled by what it called
+            return False
+        if isinstance(awaited, Wait):
+            awaited._resume = self._step
+        elif getattr(awaited, "_asyncio_future_blocking", None):
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self._future_done)
+        else:
+            self._thrown = RuntimeError(f"cannot await {awaited!r} in an EagerTask")
+            return False
+        self._awaited = awaited
+        return True
+
     def _future_done(self, _future: object) -> None:
         self._step()
 
     def _step(self) -> None:
-        # Re-entered only through a bug: a coroutine cannot be resumed while it runs.
         self._running = True
         self._awaited = None
         try:
-            while True:
-                if self._thrown is not None:
-                    error, self._thrown = self._thrown, None
-                    awaited = self._coroutine.throw(error)
-                else:
-                    awaited = self._coroutine.send(None)
-                if self._thrown is not None:
-                    continue
-                if isinstance(awaited, Wait):
-                    awaited._resume = self._step
-                elif getattr(awaited, "_asyncio_future_blocking", None):
-                    awaited._asyncio_future_blocking = False
-                    awaited.add_done_callback(self._future_done)
-                else:
-                    self._thrown = RuntimeError(f"cannot await {awaited!r} in an EagerTask")
-                    continue
-                self._awaited = awaited
-                return
+            while not self._subscribe(self._advance()):
+                pass
         except StopIteration:
             self.done = True
         except BaseException as error:

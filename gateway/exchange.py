@@ -4,7 +4,7 @@ A field has one writer and later steps only read it. In the order of the journey
 
     step      writer                  fields
     receive   server/http1            connection, request, source, now, started
-    identify  filters                 client, scheme, trusted, id, trace, country, network, tier
+    identify  filters                 client, scheme, trusted, chain, id, trace, country, network, tier
     route     pipeline                site, route
     admit     filters                 verdict (only if it stops here), path and query rewrites (filters/rewrite)
     lookup    cache                   key, entry, cache_status
@@ -16,6 +16,7 @@ A field has one writer and later steps only read it. In the order of the journey
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.http.message import Request, Response
@@ -60,10 +61,11 @@ class Connection:
     behind_proxy  the address came from a PROXY protocol header
     opened        loop time, seconds
     requests      how many were received so far
+    on_lost       called with the connection by the outermost protocol when the socket is gone; may come twice
     """
 
     __slots__ = (
-        "behind_proxy", "identity", "listener", "local", "opened", "peer", "peer_port", "requests", "tls", "unix",
+        "behind_proxy", "identity", "listener", "local", "on_lost", "opened", "peer", "peer_port", "requests", "tls", "unix",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,7 @@ class Connection:
         self.behind_proxy = False
         self.opened = opened
         self.requests = 0
+        self.on_lost: Callable[[Connection], None] | None = None
         # Filters that derive a constant from the connection (is the peer trusted?) remember it here: {filter: value}.
         self.identity: dict[str, Any] = {}
 
@@ -98,9 +101,9 @@ class Exchange:
     """One request and its answer (RFC 9110 §3.4 names the pair). See the table above."""
 
     __slots__ = (
-        "attempts", "cache_status", "client", "connection", "country", "endpoint", "entry", "fault", "id", "key",
-        "network", "now", "received", "request", "response", "route", "scheme", "sent", "site", "source", "started",
-        "tier", "trace", "trusted", "upstream_seconds", "verdict",
+        "attempts", "cache_status", "chain", "client", "connection", "country", "endpoint", "entry", "fault", "id",
+        "key", "network", "now", "received", "request", "response", "route", "scheme", "sent", "site", "source",
+        "started", "tier", "trace", "trusted", "upstream_seconds", "verdict",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, request: Request, now: float) -> None:
@@ -113,6 +116,7 @@ class Exchange:
         self.client = connection.peer  # address of the client, text; real_ip may say better
         self.scheme = "http" if connection.tls is None else "https"  # as the client saw it
         self.trusted = False  # the peer may speak for its clients (real_ip.trusted)
+        self.chain = b""  # "client, proxy": the verified addresses a trusted peer reported, without the peer itself
         self.id = b""
         self.trace = b""  # value of traceparent to send upstream, b"" for none
         self.country = ""

@@ -6,13 +6,15 @@ is not in the plan, so an unused feature costs nothing. Hooks are synchronous an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.exchange import Exchange, Verdict
 from gateway.http.message import Fields, Request, Response
+from gateway.metrics import Metrics
 
 
 class UpstreamHead:
@@ -72,8 +74,11 @@ class Shared:
     warn         (text): reported at load, once
     error_reply  (exchange, status, token, detail) -> Response: the negotiated error page (filters/error_pages)
     write_log    (line: bytes): the access log's non-blocking writer
+    open_log     (output) -> write_log for "stdout", "stderr" or a path; one writer per output (gateway/log_writer.py)
+    metrics      the registry: slots are taken at build, `metrics.values[slot] += n` per request
     counter      (metric, labels...) -> add(n): plain integer counters (gateway/state/counters.py)
     wall         () -> seconds since the epoch
+    now          () -> seconds on the clock of Exchange.now and .started
     """
 
     folder: Path = field(default_factory=Path.cwd)
@@ -82,8 +87,11 @@ class Shared:
     warn: Callable[[str], None] = print
     error_reply: Callable[..., Response] | None = None
     write_log: Callable[[bytes], None] | None = None
+    open_log: Callable[[str], Callable[[bytes], None]] | None = None
+    metrics: Metrics | None = None
     counter: Callable[..., Any] | None = None
     wall: Callable[[], float] | None = None
+    now: Callable[[], float] | None = None
 
 
 class Plan(NamedTuple):
@@ -98,10 +106,9 @@ class Plan(NamedTuple):
     log: tuple[Callable[[Exchange], None], ...] = ()
     drop_request: frozenset[bytes] = frozenset()
     drop_response: frozenset[bytes] = frozenset()
-    block: bytes = b""  # constant response fields, rendered
-    defaults: tuple[
-        tuple[bytes, bytes, bytes], ...
-    ] = ()  # (name, value, rendered line) unless the origin says otherwise
+    block: bytes = b""  # all constant response fields, rendered
+    lines: Mapping[bytes, bytes] = MappingProxyType({})  # the same, by name
+    own: frozenset[bytes] = frozenset()  # names in `lines` that an origin's own field replaces
     features: tuple[str, ...] = ()  # names of the configured features, for `gateway explain`
 
 

@@ -1,6 +1,6 @@
 """Model and the typed units of configuration: the only pydantic import below the top floor.
 
-Every feature describes its YAML as a `Model`; `gateway/config` turns validation errors into `file:line:column` messages.
+Every feature describes its YAML as a `Model`; `gateway/config` turns its errors into `file:line:column` messages.
 Validation happens at load time only; nothing of pydantic is touched while a request is served.
 """
 
@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
-__all__ = ["Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Size", "one_or_many"]
+__all__ = [
+    "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Size",
+    "WithJsonSchema", "model_validator", "one_or_many",
+]  # fmt: skip
+
+
+# Typed loosely on purpose: defaults are written as an operator would ("30s") and validated into what they mean.
+Field: Callable[..., Any] = pydantic.Field
 
 
 class Model(BaseModel):
@@ -78,7 +87,7 @@ def parse_size(value: object) -> int:
 class Rate(NamedTuple):
     """So many in so many seconds: `100/15m` is Rate(100, 900.0)."""
 
-    count: int
+    amount: int
     seconds: float
 
 

@@ -1,1 +1,1 @@
-"""The words of HTTP: values and grammar, no I/O. Floor 0: imports the standard library, and httptools in `head.py` only."""
+"""The words of HTTP: values and grammar, no I/O. Floor 0: the standard library, and httptools in `head.py` only."""

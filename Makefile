@@ -1,0 +1,59 @@
+# One target per habit; `make` alone says which.
+SHELL := /bin/bash
+PYTHON_IN_VENV := .venv/bin/python
+CODE := gateway tests tools examples bench
+export MAKECMDGOALS
+
+.DEFAULT_GOAL := help
+.PHONY: help run certs test test-long check format lint types docs docs-check bench lock clean setup setup-dev
+
+help: ## what can be made (this)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup certs ## start the demo app and the gateway before it; Ctrl-C stops both
+	@$(PYTHON_IN_VENV) tools/run.py
+
+certs: setup ## a development certificate in certs/, unless there is one
+	@ls certs/*.pem >/dev/null 2>&1 || $(PYTHON_IN_VENV) -m gateway.development certs
+
+test: setup-dev ## all tests but the long ones; each skipped test says what mends it
+	@$(PYTHON_IN_VENV) -m pytest -m "not long" $(PYTEST_ARGS)
+
+test-long: setup-dev ## soaks and other tests that take minutes
+	@$(PYTHON_IN_VENV) -m pytest -m long --timeout 1800 $(PYTEST_ARGS)
+
+check: lint types docs-check test ## all that CI runs: format, lint, types, generated documents, tests
+
+format: setup-dev ## rewrite the code in the house's format
+	@$(PYTHON_IN_VENV) -m ruff format --quiet $(CODE)
+	@$(PYTHON_IN_VENV) -m ruff check --fix $(CODE)
+
+lint: setup-dev
+	@$(PYTHON_IN_VENV) -m ruff format --check --quiet $(CODE) || { echo "not in the house's format: make format"; exit 1; }
+	@$(PYTHON_IN_VENV) -m ruff check --quiet $(CODE)
+
+types: setup-dev
+	@$(PYTHON_IN_VENV) -m mypy
+
+docs: setup-dev ## rewrite the generated pages of docs/reference
+	@$(PYTHON_IN_VENV) tools/reference.py
+
+docs-check: setup-dev
+	@$(PYTHON_IN_VENV) tools/reference.py --check
+
+bench: setup-dev ## CPU per request beside the peers found here (nginx, haproxy, ...)
+	@$(PYTHON_IN_VENV) -m bench $(BENCH_ARGS)
+
+lock: setup-dev ## pin dependencies anew: make lock, or make lock UPGRADE=--upgrade
+	@tools/lock.sh $(UPGRADE)
+
+clean: ## remove what make made, certificates too
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info bench/results
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+	@find certs -type f ! -name README.md -delete 2>/dev/null || true
+
+setup:
+	@tools/setup.sh
+
+setup-dev:
+	@tools/setup.sh dev

@@ -1,0 +1,72 @@
+"""The proxies of a run, each started with a configuration that does the same work.
+
+The same work: an access log, eight response fields, four request fields set, upstream connections kept alive; `/`
+proxied to the small origin, `/stream` to the streaming one, `/denied` answered 403, `/moved` answered 308.
+A peer that is not installed is left out, and the table says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.processes import Started, free_port
+from bench.stage import Stage
+
+# What every peer adds to a response. The last is made per request: $request_id or its like.
+RESPONSE_FIELDS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Permitted-Cross-Domain-Policies": "none",
+}
+DENIAL = "Forbidden: this page is not for you.\n"
+
+
+class Ports(NamedTuple):
+    """Where a peer listens on 127.0.0.1."""
+
+    plain: int
+    tls: int
+
+
+class Peer(NamedTuple):
+    """A proxy that can be started: its name in the table and how."""
+
+    name: str
+    version: str
+    start: Callable[[Stage, Ports], Started]
+
+
+class Running(NamedTuple):
+    """A started peer."""
+
+    name: str
+    pid: int
+    ports: Ports
+
+
+def find_program(name: str) -> str | None:
+    """Path of `name` on PATH or beside the running interpreter (where wheels of peers put theirs)."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+@contextmanager
+def running(peers: list[Peer], stage: Stage) -> Iterator[list[Running]]:
+    """All of `peers`, started and listening; ended when the block is left."""
+    with ExitStack() as stack:
+        field = []
+        for peer in peers:
+            ports = Ports(free_port(), free_port())
+            started = stack.enter_context(peer.start(stage, ports))
+            started.wait_for(*ports)
+            field.append(Running(peer.name, started.pid, ports))
+        yield field

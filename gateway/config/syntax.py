@@ -1,0 +1,79 @@
+"""The YAML parser's complaints in the words of someone who writes configuration.
+
+Called by document.py when a file cannot be read to its end.
+The rule: say what to write, at the place where a person would look for the mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from gateway.config.problems import Place, Problem, quoted
+
+__all__ = ["unreadable", "yaml_fault"]
+
+# (part of the parser's sentence, ours); the first that fits is taken. {opened} is the line of the parser's context.
+_SENTENCES = (
+    ("mapping values are not allowed", "a `:` is not expected here: check the indentation, or put the text in quotes"),
+    ("could not find expected ':'", "this is neither `key: value` nor a list item: a `:` is missing, or a space after it"),
+    ("did not find expected '-' indicator", "the list that began on line {opened} goes on here: write `- `, or indent less"),
+    ("did not find expected ',' or '}'", "the {{ of line {opened} is not closed: a `,` or `}}` is missing"),
+    ("did not find expected ',' or ']'", "the [ of line {opened} is not closed: a `,` or `]` is missing"),
+    ("did not find expected key", "the indentation does not fit the block that began on line {opened}"),
+    ("block sequence entries are not allowed", "a list item cannot stand here: begin it on its own line"),
+    ("mapping keys are not allowed", "a `?` is not expected here: put the text in quotes"),
+    ("found unexpected end of stream", "the quote opened on line {opened} is not closed"),
+    ("found unexpected document indicator", "the quote opened on line {opened} is not closed"),
+    ("found unknown escape character", "unknown escape in double quotes: write `\\\\`, or use single quotes"),
+    ("did not find expected hexdecimal number", "an escape in double quotes is cut short: write `\\\\`, or use single quotes"),
+    ("found invalid Unicode character escape", "an escape in double quotes names no character"),
+    ("found undefined tag handle", "a tag is not known here: remove it, or put text that begins with `!` in quotes"),
+    ("did not find expected <document start>", "only comments may stand here: check the indentation of the lines above"),
+    ("found incompatible YAML document", "only YAML 1.1 and 1.2 are read: remove the %YAML line"),
+    ("did not find expected alphabetic or numeric", "a name is missing after `&` or `*`: put text in quotes"),
+    ("did not find expected comment or line break", "only a comment may follow here"),
+    ("did not find expected node content", "a value is missing here"),
+)  # fmt: skip
+
+
+def yaml_fault(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """The Problem for a parser's error."""
+    mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return Problem(Place(file, 1, 1), "", "the file is not YAML: check its quotes and indentation")
+    context: Any = getattr(error, "context_mark", None)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    place, opened = Place(file, mark.line + 1, mark.column + 1), (context or mark).line + 1
+    tab = re.match(r" *\t", line)
+    if tab is not None:
+        return Problem(place._replace(column=tab.end()), "", "a tab cannot indent YAML: use spaces")
+    return Problem(place, "", _sentence(str(getattr(error, "problem", "")), line, mark.column, opened))
+
+
+def _sentence(said: str, line: str, column: int, opened: int) -> str:
+    if "cannot start any token" in said:
+        letter = line[column : column + 1] or " "
+        if letter == "\t":
+            return "a tab cannot indent YAML: use spaces"
+        return f"text that begins with {quoted(letter)} must be in quotes"
+    for part, ours in _SENTENCES:
+        if part in said:
+            sentence = ours.format(opened=opened)
+            if part.startswith("did not find expected ','") and "${" in line:
+                sentence += "; inside { } and [ ] a `${…}` must be in quotes"
+            return sentence
+    return "this is not YAML: check quotes and indentation here and on the line above"
+
+
+def unreadable(content: bytes, at: int | None, file: str, what: str) -> Problem:
+    """A Problem at a byte: `content` up to `at` (or to its end) is what could be read."""
+    before = content[:at].decode("utf-8", "replace")
+    line = before.count("\n") + 1
+    column = len(before) - before.rfind("\n")
+    if at is not None:
+        what = f"the byte 0x{content[at]:02X} {what}"
+    return Problem(Place(file, line, column), "", what)

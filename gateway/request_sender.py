@@ -1,0 +1,97 @@
+"""RequestSender: puts a request body onto an upstream connection, and can do it again while that is safe.
+
+It frames the body (Content-Length, or chunks), glues what is already here to the head, and keeps a copy of at most
+REPLAY bytes: a retry needs the body whole, and memory per exchange stays bounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import Fault
+from gateway.http.chunked import chunk, last_chunk
+from gateway.http.message import CHUNKED, Fields
+from gateway.spool import Spool
+
+if TYPE_CHECKING:
+    from gateway.server.http1 import Http1
+    from gateway.upstream.http1 import UpstreamConnection
+
+REPLAY = 64 * 1024  # bytes of a body kept for another attempt
+
+
+class RequestSender:
+    """A Sink between the source of the body and the connection of the current attempt.
+
+    framing      the head line that announces the body
+    replayable   all that was read of the body is still here, so another attempt can send the same
+    """
+
+    __slots__ = (
+        "_chunked", "_connection", "_copy", "_downstream", "_finished", "_limit", "_pending", "_reading", "_size",
+        "_spool", "framing", "replayable",
+    )  # fmt: skip
+
+    def __init__(self, length: int, downstream: Http1 | None, limit: int | None, spool: Spool | None = None) -> None:
+        self._chunked = length == CHUNKED
+        self.framing = b"transfer-encoding: chunked\r\n" if self._chunked else b"content-length: %d\r\n" % length
+        self._downstream = downstream
+        self._limit = limit
+        self._spool = spool
+        self._connection: UpstreamConnection | None = None
+        self._copy: list[bytes] = []  # as framed
+        self._size = 0
+        self._pending: list[bytes] | None = None  # collects what the source gives at once, to be sent with the head
+        self._reading = False
+        self._finished = False
+        self.replayable = True
+
+    def send(self, connection: UpstreamConnection, method: bytes, head: bytes, timeouts: Any) -> None:
+        """Starts the request on `connection`: the head, what there is of the body, then the rest as it comes."""
+        spool = self._spool
+        connection.body_source = spool or self._downstream
+        self._pending = [head, *self._copy]
+        self._connection = connection
+        begin = not self._reading
+        self._reading = True
+        if begin and spool is None and self._downstream is not None:
+            self._downstream.read_body(self, self._limit)
+        elif begin and spool is not None and spool.size <= REPLAY:
+            spool.drain_to(self)
+        pending, self._pending = self._pending, None
+        connection.start(method, b"".join(pending), timeouts, body=not self._finished)
+        if begin and spool is not None and not self._finished:
+            spool.drain_to(self)
+
+    def write(self, piece: bytes) -> None:
+        framed = chunk(piece) if self._chunked else piece
+        self._keep(framed)
+        if self._pending is not None:
+            self._pending.append(framed)
+        elif self._connection is not None:
+            self._connection.write(framed)
+
+    def finish(self, trailers: Fields) -> None:
+        self._finished = True
+        end = last_chunk(trailers) if self._chunked else b""
+        if end:
+            self._keep(end)
+        if self._pending is not None:
+            if end:
+                self._pending.append(end)
+        elif self._connection is not None:
+            if end:
+                self._connection.write(end)
+            self._connection.finish([])
+
+    def abort(self, fault: Fault) -> None:
+        if self._connection is not None:
+            self._connection.abort(fault)
+
+    def _keep(self, framed: bytes) -> None:
+        self._size += len(framed)
+        if self._size > REPLAY:
+            self.replayable = False
+            self._copy.clear()
+        elif self.replayable:
+            self._copy.append(framed)

@@ -1,0 +1,60 @@
+"""Farewell: the last protocol of a downstream connection, from the final answer to the end of the socket.
+
+`Http1` hands its transport over when it has said its last word. After an error the peer may still be sending: a reset
+would destroy the answer before it is read, so a bounded amount of input is discarded first (RFC 9112 §9.6). A peer
+that takes nothing is cut off by the deadline, for a transport with unsent data never closes by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.exchange import Connection
+from gateway.server.wire import Wire
+
+
+class Farewell(asyncio.Protocol):
+    """Closes `transport`; with `linger`, half-closes and discards input until the peer closes too."""
+
+    __slots__ = ("_connection", "_discarded", "_transport", "_wire", "deadline")
+
+    def __init__(self, transport: Any, connection: Connection, wire: Wire, *, linger: bool) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._wire = wire
+        self._discarded = 0
+        self.deadline = wire.clock() + wire.settings.linger_timeout
+        wire.sweep.add(self)
+        wire.live.add(self)
+        transport.set_protocol(self)
+        if linger and transport.can_write_eof():
+            transport.resume_reading()
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > self._wire.settings.linger_size:
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._wire.sweep.discard(self)
+        self._wire.live.discard(self)
+        if self._connection.on_lost is not None:
+            self._connection.on_lost(self._connection)
+
+    def expire(self, now: float) -> None:
+        """The peer had its time."""
+        self.deadline = now + self._wire.settings.linger_timeout
+        self._transport.abort()
+
+    def drain(self) -> None:
+        """On its way out already."""
+
+    def cut(self) -> None:
+        self._transport.abort()

@@ -1,0 +1,52 @@
+"""How a response is delimited downstream, and whether the connection lives on (RFC 9112 §6, §9.3).
+
+Called once per response by `server/http1.py`, just before the head is rendered. Pure functions over the two heads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.http.message import CHUNKED, UNTIL_CLOSE, Request, Response
+from gateway.http.status import has_no_body
+
+
+class Framing(NamedTuple):
+    """`lines` to render after the fields; `chunked` whether pieces are sent as chunks; `keep_alive` the outcome."""
+
+    lines: bytes
+    chunked: bool
+    keep_alive: bool
+
+
+def frame(request: Request, response: Response, *, keep_alive: bool) -> Framing:
+    """The framing of `response`; `keep_alive` says what else (limits, drain, unread body) would allow."""
+    length = response.length
+    chunked = False
+    if has_no_body(request.method, response.status):
+        lines = _length_without_body(request, response)
+    elif length >= 0:
+        lines = b"content-length: %d\r\n" % length
+    elif request.minor == 1:
+        lines, chunked = b"transfer-encoding: chunked\r\n", True
+    else:  # an HTTP/1.0 client learns the end from the close
+        lines, keep_alive = b"", False
+    if not keep_alive:
+        lines += b"connection: close\r\n"
+    elif request.minor == 0:
+        lines += b"connection: keep-alive\r\n"
+    return Framing(lines, chunked, keep_alive)
+
+
+def _length_without_body(request: Request, response: Response) -> bytes:
+    """What a GET would have had, where it is known (RFC 9110 §8.6); 204 and 1xx must not say it."""
+    if response.status == 204 or response.status < 200:
+        return b""
+    if response.body is not None:
+        return b"content-length: %d\r\n" % len(response.body)
+    known = response.index.get(b"content-length")
+    if known is not None:
+        return b"content-length: %b\r\n" % known
+    if request.method == b"HEAD" and response.length in (CHUNKED, UNTIL_CLOSE) and request.minor == 1:
+        return b"transfer-encoding: chunked\r\n"
+    return b""

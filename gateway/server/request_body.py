@@ -1,0 +1,116 @@
+"""RequestBody: the bytes of one request body between the downstream wire and whoever reads them.
+
+Made by `server/http1.py` when a head announces a body; it decodes the framing, holds at most HIGH_WATER bytes until a
+sink is attached, then passes pieces straight through. Nothing is read twice, and nothing beyond the body is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.errors import Cause, ClientFault
+from gateway.flow import Sink
+from gateway.http.chunked import ChunkedReader
+from gateway.http.fields import allowed_trailers
+from gateway.http.message import CHUNKED, Fields, Malformed
+from gateway.server.settings import DownstreamConfig
+
+HIGH_WATER = 64 * 1024  # bytes held before reading pauses: what a client may put in memory ahead of a slow origin
+UNLIMITED = 1 << 62
+
+
+class RequestBody:
+    """One body. `complete` once its end was read; `received` counts decoded bytes."""
+
+    __slots__ = (
+        "_chunked", "_held", "_limit", "_pause", "_remaining", "_sink", "begun", "complete", "discarding", "held",
+        "received", "trailers",
+    )  # fmt: skip
+
+    def __init__(self, length: int, pause: Callable[[], None], begun: float) -> None:
+        self._chunked = ChunkedReader() if length == CHUNKED else None
+        self._remaining = max(0, length)
+        self._pause = pause
+        self._limit = UNLIMITED
+        self._held: list[bytes] = []
+        self._sink: Sink | None = None
+        self.held = 0  # bytes in _held
+        self.begun = begun  # loop time, seconds
+        self.received = 0
+        self.complete = False
+        self.discarding = False
+        self.trailers: Fields = []
+
+    @property
+    def remaining(self) -> int | None:
+        """Bytes still to come, None if only the client knows."""
+        return None if self._chunked is not None else self._remaining
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes what belongs to the body, returns the rest. Raises ClientFault."""
+        if self._chunked is None:
+            if len(data) <= self._remaining:
+                piece, rest = data, b""
+            else:
+                piece, rest = data[: self._remaining], data[self._remaining :]
+            self._remaining -= len(piece)
+            if piece:
+                self._take(piece)
+            if not self._remaining:
+                self._end()
+            return rest
+        try:
+            pieces = self._chunked.feed(data)
+        except Malformed as malformed:
+            raise ClientFault(Cause.MALFORMED_REQUEST, malformed.why) from None
+        for piece in pieces:
+            self._take(piece)
+        if self._chunked.complete:
+            self.trailers = allowed_trailers(self._chunked.trailers)
+            self._end()
+            return self._chunked.leftover
+        return b""
+
+    def attach(self, sink: Sink, limit: int) -> None:
+        """Passes held and later pieces to `sink`. Raises ClientFault if more than `limit` bytes have come already."""
+        self._limit = limit
+        if self.received > limit:
+            raise ClientFault(Cause.BODY_TOO_LARGE)
+        self._sink = sink
+        held, self._held, self.held = self._held, [], 0
+        for piece in held:
+            sink.write(piece)
+        if self.complete:
+            sink.finish(self.trailers)
+
+    def late(self, now: float, last_read: float, settings: DownstreamConfig) -> bool:
+        """Whether nothing has come for too long, or too little in all."""
+        elapsed = now - self.begun
+        slow = elapsed >= settings.min_body_rate_after and self.received < settings.min_body_rate * elapsed
+        return slow or now - last_read >= settings.body_timeout
+
+    def discard(self) -> None:
+        """The answer has been given: read the rest and forget it."""
+        self.discarding = True
+        self._sink = None
+        self._held.clear()
+        self.held = 0
+
+    def _take(self, piece: bytes) -> None:
+        self.received += len(piece)
+        if self.discarding:
+            return
+        if self.received > self._limit:
+            raise ClientFault(Cause.BODY_TOO_LARGE)
+        if self._sink is not None:
+            self._sink.write(piece)
+            return
+        self._held.append(piece)
+        self.held += len(piece)
+        if self.held >= HIGH_WATER:
+            self._pause()
+
+    def _end(self) -> None:
+        self.complete = True
+        if self._sink is not None and not self.discarding:
+            self._sink.finish(self.trailers)

@@ -1,0 +1,75 @@
+"""ResponseWriter: puts the response of the exchange under way onto the transport.
+
+`Http1` owns one per connection. Answers given while a read is being worked on are collected and leave in one write;
+nothing is written before the head, and nothing at all once the transport is gone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.exchange import Exchange
+from gateway.http.chunked import chunk, last_chunk
+from gateway.http.codec import response_head
+from gateway.http.message import Fields, Response
+from gateway.server.framing import frame
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SWITCHING = 101
+
+
+class ResponseWriter:
+    """`started`: the head of the final response has left, so an error can no longer be told, only shown."""
+
+    __slots__ = ("_chunked", "_out", "started", "transport")
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self.started = False
+        self._chunked = False
+        self._out: list[bytes] | None = None
+
+    def cork(self) -> None:
+        """Collect from now on."""
+        self._out = []
+
+    def uncork(self) -> None:
+        """Write what was collected, as one."""
+        out, self._out = self._out, None
+        if out and self.transport is not None:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def send(self, piece: bytes) -> None:
+        """Bytes as they are."""
+        if self._out is not None:
+            self._out.append(piece)
+        elif self.transport is not None:
+            self.transport.write(piece)
+
+    def informational(self, response: Response) -> None:
+        """A 1xx head; 101 is the last thing that is HTTP."""
+        self.started = response.status == SWITCHING
+        self._chunked = False
+        self.send(response_head(response, b""))
+
+    def head(self, exchange: Exchange, response: Response, pieces: list[bytes], *, keep_alive: bool) -> bool:
+        """The final head and the pieces of the body that are there; returns whether the connection may live on."""
+        self.started = True
+        lines, chunked, keep_alive = frame(exchange.request, response, keep_alive=keep_alive)
+        self._chunked = chunked
+        head = response_head(response, lines)
+        if not pieces:
+            self.send(head)
+        else:
+            exchange.sent += sum(map(len, pieces))
+            self.send(b"".join([head, *(map(chunk, pieces) if chunked else pieces)]))
+        return keep_alive
+
+    def piece(self, piece: bytes) -> None:
+        """A piece of the body."""
+        self.send(chunk(piece) if self._chunked else piece)
+
+    def end(self, method: bytes, trailers: Fields) -> None:
+        """The end of the body."""
+        if self._chunked and method != b"HEAD":
+            self.send(last_chunk(trailers))

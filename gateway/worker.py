@@ -1,0 +1,183 @@
+"""Worker: everything that serves in one process, put together: site, wires, listeners, sweep, log.
+
+Made by `app.py` inside a running event loop. It opens no socket itself (it is given them, so that whoever holds them
+can outlive it), swaps its Site as one reference, and drains without cutting an exchange within the time it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gateway.deadlines import TICK, Sweep
+from gateway.errors import ClientFault
+from gateway.exchange import Connection, Exchange
+from gateway.http.head import HeadRules, RequestHeadReader
+from gateway.http.message import Response
+from gateway.http.path import PathRules
+from gateway.metrics import Metrics
+from gateway.pipeline import Site, answer, finish, refuse
+from gateway.proxy import Proxy
+from gateway.server.http1 import Http1
+from gateway.server.listener import Caps, Door, Entrance
+from gateway.server.settings import DownstreamConfig, ListenerConfig
+from gateway.server.wire import Wire
+
+WRITE_HIGH_WATER = 64 * 1024  # bytes written but not yet taken by the client before its origin is paused
+
+
+class Worker:
+    """One serving process. `site` may be replaced at any time: an exchange keeps the one it began with."""
+
+    def __init__(
+        self,
+        site: Site,
+        settings: DownstreamConfig,
+        metrics: Metrics,
+        sweep: Sweep,
+        crashed: Callable[[BaseException], None],
+    ) -> None:
+        self.site = site
+        self.metrics = metrics
+        self.sweep = sweep
+        self.crashed = crashed
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._entrances: list[Entrance] = []
+        self._tick: asyncio.TimerHandle | None = None
+        self.caps = Caps(settings.max_connections or connection_room(), settings.max_connections_per_client)
+        self._proxy = Proxy(self._loop.time, sweep, crashed)
+        self.wire = Wire(
+            settings=settings,
+            reader=RequestHeadReader(head_rules(settings)),
+            answer=self._answer,
+            forward=self._proxy.forward,
+            refuse=self._refuse,
+            finish=finish,
+            clock=self._loop.time,
+            sweep=sweep,
+            crashed=crashed,
+        )
+        _register(self)
+
+    def _answer(self, exchange: Exchange) -> Response | None:
+        return answer(self.site, exchange)
+
+    def _refuse(self, exchange: Exchange, fault: ClientFault) -> Response:
+        return refuse(self.site, exchange, fault)
+
+    async def listen(self, config: ListenerConfig, opened: socket.socket, tls: Callable[..., Any] | None) -> None:
+        """Serves `opened`. `tls` wraps an inner protocol factory into one that speaks TLS first."""
+        wire = self.wire
+
+        def plain(connection: Connection) -> asyncio.Protocol:
+            return Http1(connection, wire)
+
+        inner = plain if tls is None else lambda connection: tls(connection, plain)
+        refused = _refusals(self.metrics)
+        entrance = Entrance(
+            config=config,
+            name=str(config.bind),
+            caps=self.caps,
+            inner=inner,
+            sweep=self.sweep,
+            clock=self._loop.time,
+            report=lambda event, connection: refused(event),
+            header_timeout=self._settings.head_timeout,
+        )
+        self._entrances.append(entrance)
+        if opened.family == socket.AF_UNIX:
+            server: asyncio.AbstractServer = await self._loop.create_unix_server(lambda: Door(entrance), sock=opened)
+        else:
+            server = await self._loop.create_server(lambda: Door(entrance), sock=opened, backlog=config.backlog)
+        self._servers.append(server)
+
+    def start(self) -> None:
+        """Begins the sweep."""
+        self._sweep_once()
+
+    def _sweep_once(self) -> None:
+        try:
+            self.sweep.run(self._loop.time())
+        except Exception as error:  # noqa: BLE001 - deadlines must go on being enforced, whatever one of them did
+            self.crashed(error)
+        self._tick = self._loop.call_later(TICK, self._sweep_once)
+
+    @property
+    def busy(self) -> int:
+        """Connections that have not ended."""
+        return len(self.caps)
+
+    async def drain(self, seconds: float) -> bool:
+        """Accepts no more, lets what is open finish for at most `seconds`; True if nothing was cut."""
+        self.wire.draining = True
+        for server in self._servers:
+            server.close()
+        for entrance in self._entrances:
+            for door in list(entrance.doors):
+                door.drain()
+        for connection in list(self.wire.live):
+            connection.drain()
+        deadline = self._loop.time() + seconds
+        while self.busy and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        return not self.busy
+
+    async def close(self) -> None:
+        """Cuts what is left, stops the sweep, closes the upstream connections."""
+        for connection in list(self.wire.live):
+            connection.cut()
+        for upstream in self.site.upstreams.values():
+            upstream.close()
+        await asyncio.sleep(0)
+        if self._tick is not None:
+            self._tick.cancel()
+
+
+def head_rules(settings: DownstreamConfig) -> HeadRules:
+    """The rules of the head reader, as the operator set them."""
+    path = PathRules(settings.path.encoded_slash == "reject", settings.path.double_slash == "reject")
+    return HeadRules(settings.max_line, settings.max_fields, settings.max_uri, settings.underscores, path)
+
+
+def connection_room() -> int:
+    """Connections that the limit of open files leaves room for: two descriptors each, and some for ourselves."""
+    import resource  # noqa: PLC0415 - absent on Windows, where nothing else here runs either
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return max(64, min((soft - 128) // 2, 1_000_000))
+
+
+def folder_of(path: Path) -> Path:
+    """Where relative paths of a configuration file start."""
+    return path.resolve().parent
+
+
+def _refusals(metrics: Metrics) -> Callable[[str], None]:
+    slots = {
+        reason: metrics.counter(
+            "gateway_connections_refused_total", "Connections closed before a request was read.", reason=reason
+        )
+        for reason in ("connection_cap", "proxy_untrusted", "proxy_malformed")
+    }
+    values = metrics.values
+
+    def count(reason: str) -> None:
+        values[slots[reason]] += 1
+
+    return count
+
+
+def _register(worker: Worker) -> None:
+    metrics = worker.metrics
+    metrics.gauge_function(
+        "gateway_connections_open", "Downstream connections that are open.", lambda: float(len(worker.caps))
+    )
+    metrics.gauge_function("gateway_draining", "1 while draining.", lambda: float(worker.wire.draining))
