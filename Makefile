@@ -1,7 +1,7 @@
 # One target per habit; `make` alone says which.
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
-CODE := gateway tests tools examples bench
+CODE := gateway tests tools examples bench deploy
 export MAKECMDGOALS
 
 .DEFAULT_GOAL := help
@@ -13,8 +13,8 @@ help: ## what can be made (this)
 run: setup certs ## start the demo app and the gateway before it; Ctrl-C stops both
 	@$(PYTHON_IN_VENV) tools/run.py
 
-certs: setup ## a development certificate in certs/, unless there is one
-	@ls certs/*.pem >/dev/null 2>&1 || $(PYTHON_IN_VENV) -m gateway.development certs
+certs: setup ## a development certificate in certs/, unless there is a good one
+	@$(PYTHON_IN_VENV) -m gateway.development certs
 
 test: setup-dev ## all tests but the long ones; each skipped test says what mends it
 	@$(PYTHON_IN_VENV) -m pytest -m "not long" $(PYTEST_ARGS)
@@ -36,10 +36,12 @@ types: setup-dev
 	@$(PYTHON_IN_VENV) -m mypy
 
 docs: setup-dev ## rewrite the generated pages of docs/reference
-	@$(PYTHON_IN_VENV) tools/reference.py
+	@$(PYTHON_IN_VENV) tools/reference_errors.py
+	@$(PYTHON_IN_VENV) -m gateway.config.reference
 
 docs-check: setup-dev
-	@$(PYTHON_IN_VENV) tools/reference.py --check
+	@$(PYTHON_IN_VENV) tools/reference_errors.py --check
+	@$(PYTHON_IN_VENV) -m gateway.config.reference --check
 
 bench: setup-dev ## CPU per request beside the peers found here (nginx, haproxy, ...)
 	@$(PYTHON_IN_VENV) -m bench $(BENCH_ARGS)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 START_SECONDS = 15.0  # a peer that does not listen by then will not
-STOP_SECONDS = 8.0  # after that a polite signal becomes a kill
+STOP_SECONDS = 1.5  # of grace; nothing here is worth a long farewell
 
 
 class StartFailed(Exception):

@@ -37,6 +37,22 @@ class Wait:
     def done(self) -> bool:
         return self._done
 
+    def call(self, callback: Callable[[], None]) -> None:
+        """Without a coroutine: `callback` runs when the result is there, at once if it is; it asks for `result()`."""
+        self._resume = callback
+        if self._done:
+            callback()
+
+    def abandon(self) -> None:
+        """Nobody waits any more: a late result goes nowhere."""
+        self._resume = None
+
+    def result(self) -> Any:
+        """What `wake` brought, or raises what `fail` did."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
     def wake(self, value: object = None) -> None:
         if not self._done:
             self._done = True

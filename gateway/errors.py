@@ -34,7 +34,7 @@ class Cause(Enum):
     URI_TOO_LONG = ("uri_too_long", 414, "http_request_error", Retry.NEVER)
     BODY_TOO_LARGE = ("body_too_large", 413, "http_request_error", Retry.NEVER)
     EXPECTATION_FAILED = ("expectation_failed", 417, "http_request_error", Retry.NEVER)
-    METHOD_UNKNOWN = ("method_unknown", 501, "http_request_error", Retry.NEVER)
+    NOT_IMPLEMENTED = ("not_implemented", 501, "http_request_error", Retry.NEVER)
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "http_request_error", Retry.NEVER)
     VERSION_UNSUPPORTED = ("version_unsupported", 505, "http_request_error", Retry.NEVER)
     REQUEST_TIMEOUT = ("request_timeout", 408, "http_request_error", Retry.NEVER)
@@ -62,6 +62,22 @@ class Cause(Enum):
     LOOP = ("loop", 508, "proxy_loop_detected", Retry.NEVER)
     DRAINING = ("draining", 503, "destination_unavailable", Retry.NEVER)
     BUG = ("bug", 500, "proxy_internal_error", Retry.NEVER)
+
+
+# Statuses that http/ gives to Malformed; anything else is a malformed request.
+_OF_STATUS = {
+    413: Cause.BODY_TOO_LARGE,
+    414: Cause.URI_TOO_LONG,
+    417: Cause.EXPECTATION_FAILED,
+    431: Cause.HEAD_TOO_LARGE,
+    501: Cause.NOT_IMPLEMENTED,
+    505: Cause.VERSION_UNSUPPORTED,
+}
+
+
+def cause_of(status: int) -> Cause:
+    """The Cause of a Malformed request, by the status it deserves."""
+    return _OF_STATUS.get(status, Cause.MALFORMED_REQUEST)
 
 
 class Fault(Exception):

@@ -79,6 +79,7 @@ class Shared:
     counter      (metric, labels...) -> add(n): plain integer counters (gateway/state/counters.py)
     wall         () -> seconds since the epoch
     now          () -> seconds on the clock of Exchange.now and .started
+    development_host  (server name) -> bool: is it served with a development certificate? Asked once per name
     """
 
     folder: Path = field(default_factory=Path.cwd)
@@ -92,6 +93,7 @@ class Shared:
     counter: Callable[..., Any] | None = None
     wall: Callable[[], float] | None = None
     now: Callable[[], float] | None = None
+    development_host: Callable[[str], bool] | None = None
 
 
 class Plan(NamedTuple):

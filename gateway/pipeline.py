@@ -20,6 +20,8 @@ from gateway.routing import RouteTable
 
 # What the gateway itself answers for, or refuses (RFC 9110 §9.3.6, §9.3.8, §7.6.2).
 _SPECIAL = frozenset({b"CONNECT", b"OPTIONS", b"TRACE"})
+# Values of Connection that say nothing about other fields.
+PLAIN_OPTIONS = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b"Upgrade", b"upgrade"})
 _ALLOW = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -172,8 +174,8 @@ def accept(exchange: Exchange, response: Response) -> None:
     """An origin's response head, cleaned and edited: what a cache may keep."""
     plan: Plan = exchange.route.plan
     drop = plan.drop_response
-    index = response.index
-    if b"connection" in index:
+    connection = response.index.get(b"connection")
+    if connection is not None and connection not in PLAIN_OPTIONS:
         drop = drop.union(nominated(response.fields))
     response.fields = [field for field in response.fields if field[0] not in drop]
     for hook in plan.accept:

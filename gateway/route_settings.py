@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+from gateway.filters.access_log import Setting as _AccessLog
 from gateway.filters.redirect import ConfigOrTarget as _Redirect
 from gateway.filters.request_headers import Config as _RequestHeaders
 from gateway.filters.respond import ConfigOrStatus as _Respond
 from gateway.filters.response_headers import Config as _ResponseHeaders
 from gateway.filters.rewrite import Config as _Rewrite
+from gateway.filters.security_headers import Config as _SecurityHeaders
 from gateway.http.fields import is_token
 from gateway.route_match import ANY_PATH, MatchConfig
 from gateway.schema import (
@@ -177,9 +179,9 @@ class RouteConfig(Model):
     """Edits of the fields that go upstream; replaces the global `request_headers`."""
     response_headers: _ResponseHeaders | None = None
     """Edits of the fields that go to the client; replaces the global `response_headers`."""
-    security_headers: Any = None
+    security_headers: _SecurityHeaders | None = None
     """Replaces the global `security_headers`; `off` for none."""
-    access_log: Any = None
+    access_log: _AccessLog | None = None
     """Replaces the global `access_log`; `off` for none."""
     timeouts: Timeouts | None = None
     """Replaces `defaults.timeouts`."""

@@ -15,8 +15,8 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 __all__ = [
-    "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Size",
-    "WithJsonSchema", "model_validator", "one_or_many",
+    "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Short",
+    "Size", "WithJsonSchema", "model_validator", "one_or_many",
 ]  # fmt: skip
 
 
@@ -115,6 +115,19 @@ def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Networ
         except ValueError:
             raise ValueError(f"{value!r} is not an address or a range such as 10.0.0.0/8 or 2001:db8::/32") from None
         raise ValueError(f"{value!r} has bits set to the right of its prefix: write {loose}") from None
+
+
+class Short:
+    """In an Annotated Model: says in the JSON Schema that one scalar of type `kind` may stand for the mapping.
+
+    The Model's BeforeValidator turns the scalar into the mapping; this is for editors only.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, inner: Callable[[Any], Any]) -> dict[str, Any]:
+        return {"anyOf": [{"type": self.kind}, inner(core_schema)]}
 
 
 def one_or_many(value: Any) -> Any:

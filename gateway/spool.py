@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from pathlib import Path
 from typing import IO
 
 from gateway.eager import Wait
@@ -29,7 +28,7 @@ class Spool:
         "_read_at", "_sink", "_written", "drained", "size", "trailers", "whole",
     )  # fmt: skip
 
-    def __init__(self, folder: Path | None, memory: int = MEMORY, behind: Source | None = None) -> None:
+    def __init__(self, folder: str | None, memory: int = MEMORY, behind: Source | None = None) -> None:
         self._folder = folder
         self._limit = memory
         self._most = MOST

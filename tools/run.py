@@ -54,11 +54,11 @@ def answers(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def wait_until_ready(children: list[subprocess.Popen[bytes]], stopping: list[int]) -> bool:
+def wait_until_ready(children: list[subprocess.Popen[bytes]], stopping: list[float]) -> bool:
     """Whether application and gateway took connections before one of them ended or the time was over."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and not stopping and all(child.poll() is None for child in children):
-        if answers(*HTTP) and answers(*DEMO):
+        if answers(*ADMIN) and answers(*DEMO):  # the admin side opens last, after the gateway has said what listens
             return True
         time.sleep(0.05)
     return False
@@ -78,11 +78,12 @@ def stop(child: subprocess.Popen[bytes], patience: float) -> int:
 def main() -> int:
     end_with_parent()
     children: list[subprocess.Popen[bytes]] = []
-    stopping: list[int] = []
+    stopping: list[float] = []  # when we were told
 
-    def on_signal(number: int, _frame: object) -> None:
-        stopping.append(number)
-        if len(stopping) > 1:  # the second Ctrl-C: do not wait for what is still open
+    def on_signal(_number: int, _frame: object) -> None:
+        stopping.append(time.monotonic())
+        # The second Ctrl-C: do not wait for what is still open. One signal may reach us twice, from make and its group.
+        if stopping[-1] - stopping[0] > 1:
             for child in children:
                 child.kill()
 

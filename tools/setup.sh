@@ -18,7 +18,7 @@ is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/
 has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
 find_python() {
-    local candidate without_venv=""
+    local candidate package without_venv=""
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
         command -v "$candidate" >/dev/null && is_new_enough "$candidate" || continue
         if has_venv "$candidate"; then
@@ -28,7 +28,8 @@ find_python() {
         without_venv=${without_venv:-$candidate}
     done
     if [ -n "$without_venv" ]; then
-        fail "$without_venv cannot make virtual environments: ${as_root}apt-get install -y $(basename "$without_venv")-venv"
+        case $(basename "$without_venv") in python3*) package=$(basename "$without_venv")-venv ;; *) package=python3-venv ;; esac
+        fail "$without_venv cannot make virtual environments: ${as_root}apt-get install -y $package"
     fi
     advise_python
 }
@@ -41,7 +42,7 @@ advise_python() {
             break
         fi
     done
-    fail "Python 3.11 or newer is needed, and here is $(python3 --version 2>/dev/null || echo none): $mend"
+    fail "Python 3.11 or newer is needed, and here is $(${PYTHON:-python3} --version 2>/dev/null || echo none): $mend"
 }
 
 make_venv() {
@@ -58,7 +59,7 @@ make_venv() {
 if ! cmp -s "$lock" "$stamp"; then
     "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
     echo "installing $lock"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --requirement "$lock" ||
         fail "the dependencies could not be installed (see above); if the network was the reason: make ${MAKECMDGOALS:-run}"
     # The command `gateway`, from this working copy.
     "$venv/bin/python" - <<'PYTHON'

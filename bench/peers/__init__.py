@@ -7,14 +7,16 @@ A peer that is not installed is left out, and the table says so.
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.processes import Started, free_port
+from bench.processes import START_SECONDS, Started, StartFailed, free_port
 from bench.stage import Stage
 
 # What every peer adds to a response. The last is made per request: $request_id or its like.
@@ -43,6 +45,7 @@ class Peer(NamedTuple):
     name: str
     version: str
     start: Callable[[Stage, Ports], Started]
+    path: str = "/"  # answered with 200 once it is ready
 
 
 class Running(NamedTuple):
@@ -68,5 +71,27 @@ def running(peers: list[Peer], stage: Stage) -> Iterator[list[Running]]:
             ports = Ports(free_port(), free_port())
             started = stack.enter_context(peer.start(stage, ports))
             started.wait_for(*ports)
+            _wait_ready(started, ports.plain, peer.path)
             field.append(Running(peer.name, started.pid, ports))
         yield field
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a GET of `path` on 127.0.0.1:`port` brings a 200."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        client.request("GET", path)
+        return client.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        client.close()
+
+
+def _wait_ready(started: Started, port: int, path: str) -> None:
+    """Some listen before they know their routes."""
+    until = time.monotonic() + START_SECONDS
+    while not answers(port, path):
+        if time.monotonic() > until:
+            raise StartFailed(f"{started.name} does not answer {path}:\n{started.tail()}")
+        time.sleep(0.05)

@@ -59,7 +59,7 @@ def _path(number: int) -> str:
 
 def _site(name: str, count: int) -> Peer:
     rows = "\n".join(f"  - {{match: {{path: {_path(number)}/*}}, upstream: small}}" for number in range(count))
-    return Peer(name, "", lambda stage, ports: start_with(stage, ports, f"routes:\n{rows}\n"))
+    return Peer(name, "", lambda stage, ports: start_with(stage, ports, f"routes:\n{rows}\n"), _path(0) + "/page")
 
 
 def _script(stage: Stage, name: str, count: int) -> Path:

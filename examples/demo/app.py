@@ -42,7 +42,7 @@ async def echo(request: web.Request) -> web.Response:
             "method": request.method,
             "target": request.raw_path,
             "peer": request.remote,
-            "fields": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
+            "fields": [(name + b": " + value).decode("latin-1") for name, value in request.raw_headers],
             "body_bytes": size,
         },
         dumps=lambda value: json.dumps(value, indent=2) + "\n",

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from gateway.config.problems import Place, Problem, quoted, spelled_path
-from gateway.config.references import ReferenceFault, References, Secret, is_secret_name
+from gateway.config.references import ReferenceFault, References, Secret, hides
 from gateway.config.scalars import ScalarFault, plain_value, tagged_value
 from gateway.config.syntax import unreadable, yaml_fault
 
@@ -36,7 +36,7 @@ class Node:
     """A value and where it stands. An alias is the same Node as its anchor.
 
     place        of the value's first character
-    value        dict of Nodes, list of Nodes, or a scalar
+    value        dict of Nodes, list of Nodes, a scalar, or NOT_SET where a problem was reported already
     keys         of a mapping: where each key stands
     other        a reference's second reading, text for a number and the reverse, or NOT_SET
     shown        the scalar as written, when it holds references; "" otherwise
@@ -77,21 +77,27 @@ class Node:
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
             return [child.plain() for child in self.value]
-        return self.value
+        return None if self.value is NOT_SET else self.value
+
+    def written(self, name: str = "") -> str:
+        """The scalar in backquotes as it stands in the file; `name` is the key it stands under."""
+        if not self.shown and hides(name):
+            return ""
+        return quoted(self.shown or ("true" if self.value is True else "false" if self.value is False else str(self.value)))
 
     def describe(self, name: str = "") -> str:
-        """What was found, for a message; `name` is the key it stands under."""
+        """What was found, for a message."""
         if isinstance(self.value, (dict, list)):
             return "a mapping" if isinstance(self.value, dict) else "a list"
-        if self.shown:
-            return f"`{self.shown}`"
         if self.value is None:
-            return "nothing"
-        if is_secret_name(name):
-            return "a value that is not shown"
+            return f"nothing from {quoted(self.shown)}" if self.shown else "nothing"
+        written = self.written(name)
         if isinstance(self.value, bool):
-            return f"`{str(self.value).lower()}`"
-        return f"text {quoted(self.value)}" if isinstance(self.value, str) else f"the number `{self.value}`"
+            return written or "true or false"
+        is_text = isinstance(self.value, str)
+        if not written:
+            return f"{'a text' if is_text else 'a number'} that is not shown"
+        return f"{'text' if is_text else 'the number'} {written}"
 
 
 def parse(content: bytes, file: str, references: References) -> tuple[Node | None, list[Problem], bool]:
@@ -197,34 +203,36 @@ class _Composer:
             inside = event.anchor in self.anchors
             why = "cannot stand inside what it names" if inside else "names no anchor: write `&` and the name before it"
             self.report(place, f"the alias {quoted('*' + event.anchor)} {why}")
-            return Node(place, None)
+            return Node(place, NOT_SET)
         if len(self.path) + node.height > MAX_DEPTH:
             raise _TooMuch(Problem(place, "", f"nested deeper than {MAX_DEPTH} levels"))
         self.count(node.size, place)
         return node
 
     def sequence(self, event: yaml.SequenceStartEvent, place: Place) -> Node:
-        self.refuse_tag(event.tag, _LIST_TAGS, place)
+        tag = event.tag
         items: list[Node] = []
         node = Node(place, items)
         while not isinstance(event := self.events.get_event(), yaml.SequenceEndEvent):
             self.path.append(len(items))
             items.append(self.grown(node, self.node(event)))
             self.path.pop()
-        return node
+        return self.tagged(node, tag, _LIST_TAGS)
 
     def mapping(self, event: yaml.MappingStartEvent, place: Place) -> Node:
-        self.refuse_tag(event.tag, _MAP_TAGS, place)
+        tag = event.tag
         items: dict[str | int, Node] = {}
         node = Node(place, items)
         merged: list[Node] = []
         while not isinstance(event := self.events.get_event(), yaml.MappingEndEvent):
             key_place = self.place(event)
             key = self.key(event, key_place)
-            merges = key == _MERGE and isinstance(event, yaml.ScalarEvent) and event.implicit[0]
-            self.path.append(key)
+            merges = key == _MERGE and event.implicit[0]
+            self.path.append("" if key is None else key)
             value = self.node(self.events.get_event())
-            if merges:
+            if key is None:
+                pass  # told already
+            elif merges:
                 merged.extend(self.merge_sources(value))
             elif key in items:
                 first = node.keys[key]
@@ -239,7 +247,7 @@ class _Composer:
                     self.count(value.size, place)
                     items[key] = self.grown(node, value)
                     node.keys[key] = source.keys[key]
-        return node
+        return self.tagged(node, tag, _MAP_TAGS)
 
     @staticmethod
     def grown(node: Node, child: Node) -> Node:
@@ -254,20 +262,24 @@ class _Composer:
         self.report(value.place, f"`<<` takes a mapping or a list of mappings, found {value.describe()}")
         return []
 
-    def key(self, event: yaml.Event, place: Place) -> str | int:
-        """Keys are text, or whole numbers; anything else a key could be is read as the text it is written as."""
-        if isinstance(event, yaml.AliasEvent) or not isinstance(event, yaml.ScalarEvent):
+    def key(self, event: yaml.Event, place: Place) -> str | int | None:
+        """Keys are text, or whole numbers; anything else a key could be is read as the text it is written as.
+
+        None for what cannot be a key.
+        """
+        if not isinstance(event, yaml.ScalarEvent):
             self.report(place, "a key must be plain text: a mapping, a list or an alias cannot be one")
             self.path.append("")
             self.node(event)
             self.path.pop()
-            return ""
+            return None
         if event.anchor is not None:
             self.report(place, "an anchor cannot stand on a key: put it before the value")
         if event.tag not in {None, "!", "tag:yaml.org,2002:str"}:
-            self.refuse_tag(event.tag, set(), place)
+            self.refuse_tag(event.tag, place)
         if "${env:" in event.value or "${file:" in event.value:
             self.report(place, f"a key cannot hold a reference: found {quoted(event.value)}")
+            return None
         if not event.implicit[0]:
             return str(event.value)
         try:
@@ -298,12 +310,19 @@ class _Composer:
             self.report(place, str(error))
         except ScalarFault as error:
             if plain or event.tag is not None:
-                self.report(place, f"{node.describe(str(self.path[-1]) if self.path else '')} {error}")
+                self.report(place, f"{node.written(str(self.path[-1]) if self.path else '') or 'this'} {error}")
+                node.value = NOT_SET
         except KeyError:
-            self.refuse_tag(event.tag, set(), place)
+            self.tagged(node, event.tag, set())
         return node
 
-    def refuse_tag(self, tag: str | None, allowed: set[str | None], place: Place) -> None:
+    def tagged(self, node: Node, tag: str | None, allowed: set[str | None]) -> Node:
+        """The node, which is worth nothing if its tag is not one of those allowed."""
         if tag not in allowed:
-            name = str(tag).replace("tag:yaml.org,2002:", "!!")
-            self.report(place, f"the tag {quoted(name)} is not known: remove it (references are written ${{env:NAME}})")
+            self.refuse_tag(tag, node.place)
+            node.value = NOT_SET
+        return node
+
+    def refuse_tag(self, tag: str | None, place: Place) -> None:
+        name = str(tag).replace("tag:yaml.org,2002:", "!!")
+        self.report(place, f"the tag {quoted(name)} is not known: remove it (references are written ${{env:NAME}})")

@@ -71,7 +71,7 @@ def spelled_path(path: Iterable[str | int]) -> str:
         if isinstance(step, int):
             spelled += f"[{step}]"
             continue
-        plain = step.replace("_", "").replace("-", "").isalnum()
+        plain = step.replace("_", "").replace("-", "").isalnum() or step == "<<"
         name = step if plain else '"' + quoted(step)[1:-1] + '"'
         spelled += f".{name}" if spelled else name
     return spelled
@@ -94,8 +94,10 @@ _OTHER_WORDS = {
     "certs": "certificates",
     "certificate": "certificates",
     "clusters": "upstreams",
+    "code": "status",
     "hosts": "host",
     "listen": "bind",
+    "location": "to",
     "locations": "routes",
     "logging": "log",
     "method": "methods",
@@ -126,5 +128,8 @@ def closest(written: str, choices: Iterable[str]) -> str:
     other = _OTHER_WORDS.get(folded, "")
     if other in rows:
         return other
+    begun = [choice for spelling, choice in by_spelling.items() if len(folded) > 2 and spelling.startswith(folded)]
+    if len(begun) == 1:
+        return begun[0]
     near = difflib.get_close_matches(folded, list(by_spelling), n=1, cutoff=0.6)
     return by_spelling[near[0]] if near else ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["HIDDEN", "ReferenceFault", "References", "Resolved", "Secret", "is_secret_name", "scrubbed"]
+__all__ = ["HIDDEN", "ReferenceFault", "References", "Resolved", "Secret", "hides", "is_secret_name", "scrubbed"]
 
 HIDDEN = "***"
 MAX_SECRET_BYTES = 1 << 20  # of a ${file:…}: against a path that names a log or a disk image
@@ -43,6 +43,9 @@ class Resolved(NamedTuple):
     text: str
     secrets: tuple[Secret, ...]
     whole: bool
+
+    def __repr__(self) -> str:
+        return f"Resolved({self.secrets})"
 
 
 class ReferenceFault(ValueError):
@@ -126,11 +129,21 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def scrubbed(message: str, secrets: tuple[Secret, ...]) -> str | None:
-    """The message with each secret replaced by its reference, or None if part of one would still be readable."""
+def hides(name: str) -> bool:
+    """Whether messages hide what stands under a key. A bare `key` mostly names a file, or what to hash by."""
+    return name not in {"key", "keys"} and is_secret_name(name)
+
+
+def scrubbed(message: str, secrets: tuple[Secret, ...], *, partly: bool = True) -> str | None:
+    """The message with each secret replaced by its reference, or None if part of one would still be readable.
+
+    With `partly=False` parts are not looked for: for messages that are not about the secret.
+    """
     for value, shown in sorted(secrets, key=lambda secret: -len(secret.value)):
         for spelling in {value, repr(value)[1:-1], value.strip()} - {""}:
             message = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", lambda _, shown=shown: shown, message)  # type: ignore[misc]
+    if not partly:
+        return message
     bare = message.lower()
     for _, shown in secrets:
         bare = bare.replace(shown.lower(), "\0")

@@ -17,16 +17,12 @@ __all__ = ["unreadable", "yaml_fault"]
 
 # (part of the parser's sentence, ours); the first that fits is taken. {opened} is the line of the parser's context.
 _SENTENCES = (
-    ("mapping values are not allowed", "a `:` is not expected here: check the indentation, or put the text in quotes"),
-    ("could not find expected ':'", "this is neither `key: value` nor a list item: a `:` is missing, or a space after it"),
     ("did not find expected '-' indicator", "the list that began on line {opened} goes on here: write `- `, or indent less"),
     ("did not find expected ',' or '}'", "the {{ of line {opened} is not closed: a `,` or `}}` is missing"),
     ("did not find expected ',' or ']'", "the [ of line {opened} is not closed: a `,` or `]` is missing"),
     ("did not find expected key", "the indentation does not fit the block that began on line {opened}"),
     ("block sequence entries are not allowed", "a list item cannot stand here: begin it on its own line"),
     ("mapping keys are not allowed", "a `?` is not expected here: put the text in quotes"),
-    ("found unexpected end of stream", "the quote opened on line {opened} is not closed"),
-    ("found unexpected document indicator", "the quote opened on line {opened} is not closed"),
     ("found unknown escape character", "unknown escape in double quotes: write `\\\\`, or use single quotes"),
     ("did not find expected hexdecimal number", "an escape in double quotes is cut short: write `\\\\`, or use single quotes"),
     ("found invalid Unicode character escape", "an escape in double quotes names no character"),
@@ -38,6 +34,10 @@ _SENTENCES = (
     ("did not find expected node content", "a value is missing here"),
 )  # fmt: skip
 
+_NO_COLON = "this is neither `key: value` nor a list item: a `:` is missing, or a space after it"
+
+_TOO_DEEP = "this line is indented deeper than the one above, which has its value already: indent both alike"
+
 
 def yaml_fault(error: yaml.YAMLError, text: str, file: str) -> Problem:
     """The Problem for a parser's error."""
@@ -46,12 +46,53 @@ def yaml_fault(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem(Place(file, 1, 1), "", "the file is not YAML: check its quotes and indentation")
     context: Any = getattr(error, "context_mark", None)
     lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    place, opened = Place(file, mark.line + 1, mark.column + 1), (context or mark).line + 1
+    line = _line(lines, mark.line + 1)
+    said, opened = str(getattr(error, "problem", "")), (context or mark).line + 1
+    if context is not None and ("end of stream" in said or "document indicator" in said):
+        return Problem(Place(file, opened, context.column + 1), "", "the quote that opens here is not closed")
+    if context is not None and "could not find expected ':'" in said:
+        return Problem(Place(file, opened, context.column + 1), "", _NO_COLON)
+    place = Place(file, mark.line + 1, mark.column + 1)
+    if "mapping values are not allowed" in said:
+        return _colon(place, lines)
+    above = _line(lines, _above(lines, place.line))
+    if "did not find expected key" in said and re.search(r": +[^#\s]", above) and _indent(line) > _indent(above):
+        return Problem(place, "", _TOO_DEEP)
     tab = re.match(r" *\t", line)
     if tab is not None:
         return Problem(place._replace(column=tab.end()), "", "a tab cannot indent YAML: use spaces")
-    return Problem(place, "", _sentence(str(getattr(error, "problem", "")), line, mark.column, opened))
+    return Problem(place, "", _sentence(said, line, mark.column, opened))
+
+
+def _colon(place: Place, lines: list[str]) -> Problem:
+    """A `:` where none can stand: the mistake is often on the line above."""
+    here, above = _line(lines, place.line), _above(lines, place.line)
+    if above and ":" not in here[: place.column - 1]:
+        text = lines[above - 1]
+        glued = re.match(r"\s*(?:- +)*[A-Za-z_][\w-]*:(?=\S)", text)
+        if glued is not None and ": " not in text:
+            return Problem(Place(place.file, above, glued.end()), "", "a space is missing after this `:`")
+        if not re.search(r":(?:\s|$)", text) and not text.lstrip().startswith(("-", "}", "]")):
+            return Problem(Place(place.file, above, _indent(text) + 1), "", _NO_COLON)
+        if _indent(here) > _indent(text):
+            return Problem(place._replace(column=_indent(here) + 1), "", _TOO_DEEP)
+    return Problem(place, "", "a `:` is not expected here: put the text in quotes, or check the indentation")
+
+
+def _line(lines: list[str], number: int) -> str:
+    return lines[number - 1] if number <= len(lines) else ""
+
+
+def _above(lines: list[str], number: int) -> int:
+    """Number of the nearest line above that is neither empty nor a comment; 0 if there is none."""
+    for at in range(min(number - 1, len(lines)), 0, -1):
+        if lines[at - 1].strip() and not lines[at - 1].lstrip().startswith("#"):
+            return at
+    return 0
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _sentence(said: str, line: str, column: int, opened: int) -> str:

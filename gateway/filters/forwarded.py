@@ -1,7 +1,7 @@
-"""What the origin is told about the client and the way here: X-Forwarded-*, Forwarded, Via; and what it must not hear.
+"""What the origin is told of the client and the way here (X-Forwarded-*, Forwarded, Via), and what it must not hear.
 
-Names of identity fields are dropped from every request; `prepare` writes them anew from what the earlier steps verified,
-and `admit` answers 508 to a request that has come through here too often. The rule: no byte that an untrusted peer
+Identity fields are dropped from every request; `prepare` writes them anew from what earlier steps verified, and `admit`
+answers 508 to a request that has come through here too often. The rule: no byte that an untrusted peer
 wrote reaches the origin in a field that says who the client is.
 """
 
@@ -36,6 +36,7 @@ IDENTITY = frozenset(
 )  # fmt: skip
 # Written here; every other x-forwarded-* of a trusted peer (its prefix, its client certificate) is passed on.
 _OURS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"})
+_THEIRS = frozenset(name for name in IDENTITY if name.startswith(PREFIX)) - _OURS
 
 # Names seen before that need no look at their prefix. Against a flood of invented names: no more are learnt.
 LEARNT = 1024
@@ -53,7 +54,8 @@ def _switch(value: object) -> object:
 
 
 def _pseudonym(value: str) -> str:
-    if not is_token(value.encode("utf-8")) and not _HOST.issuperset(value.encode("utf-8")):
+    name = value.encode("utf-8")
+    if not name or not (is_token(name) or _HOST.issuperset(name)):
         raise ValueError(f"{value!r} is not a name for Via: letters, digits, '-' and '.', for example edge-1")
     return value
 
@@ -120,7 +122,7 @@ def _loop_check(name: bytes, allowed: int, shared: Shared) -> Callable[[Exchange
             return None
         if shared.error_reply is None:
             return Verdict(_KEY, cause.word, Response(cause.status, [], body=b""))
-        return Verdict(_KEY, cause.word, shared.error_reply(exchange, cause.status, cause.word, detail))
+        return Verdict(_KEY, cause.word, shared.error_reply(exchange, cause.status, cause.token, detail))
 
     return admit
 
@@ -154,8 +156,8 @@ def _writer(config: Config, via: bytes) -> Callable[[Exchange, UpstreamHead], No
     mine = object()  # connections outlive a reload: what an older site rendered does not count
     ordinary = set(IDENTITY)
 
-    def strip(request: Request, head: UpstreamHead) -> None:
-        """Some name is new: learn the harmless ones, drop what else begins with the prefix."""
+    def strip(request: Request, head: UpstreamHead) -> bool:
+        """Some name is new: learn the harmless ones, drop what else begins with the prefix. Was there any?"""
         forged = False
         for name in request.index:
             if name.startswith(PREFIX):
@@ -164,13 +166,17 @@ def _writer(config: Config, via: bytes) -> Callable[[Exchange, UpstreamHead], No
                 ordinary.add(name)
         if forged:
             head.fields[:] = [field for field in head.fields if not field[0].startswith(PREFIX)]
+        return forged
 
     def prepare(exchange: Exchange, head: UpstreamHead) -> None:
         request = exchange.request
         index = request.index
-        if not ordinary.issuperset(index):
-            strip(request, head)
+        stripped = not ordinary.issuperset(index) and strip(request, head)
         if exchange.trusted or request.minor != 1 or b"via" in index:
+            if exchange.trusted and (stripped or not _THEIRS.isdisjoint(index)):
+                head.fields += [
+                    field for field in request.fields if field[0].startswith(PREFIX) and field[0] not in _OURS
+                ]
             write_slowly(exchange, head)
             return
         identity = exchange.connection.identity
@@ -184,8 +190,6 @@ def _writer(config: Config, via: bytes) -> Callable[[Exchange, UpstreamHead], No
 
     def write_slowly(exchange: Exchange, head: UpstreamHead) -> None:
         request = exchange.request
-        if exchange.trusted:
-            head.fields += [field for field in request.fields if field[0].startswith(PREFIX) and field[0] not in _OURS]
         head.fields += render(exchange, request)
         if via_line is not None:
             hops = [*request.values(b"via"), via_line[1] if request.minor == 1 else via_old]

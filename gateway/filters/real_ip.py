@@ -16,7 +16,7 @@ from gateway.exchange import Connection, Exchange
 from gateway.hooks import Hooks, Shared, UpstreamHead
 from gateway.http.address import AddressSet, parse_node
 from gateway.http.fields import is_token
-from gateway.http.forwarded import list_from_right, forwarded_from_right
+from gateway.http.forwarded import forwarded_from_right, list_from_right
 from gateway.http.message import Request
 from gateway.schema import AfterValidator, BeforeValidator, Field, Model, Network, one_or_many
 

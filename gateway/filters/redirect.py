@@ -12,7 +12,7 @@ from gateway.exchange import Exchange, Verdict
 from gateway.hooks import Hooks, Shared
 from gateway.http.message import Response
 from gateway.http.template import compile_uri, split_template, uri_bytes
-from gateway.schema import AfterValidator, BeforeValidator, Model, WithJsonSchema
+from gateway.schema import AfterValidator, BeforeValidator, Model, Short
 
 _NAMES_A_HOST = frozenset({"host", "authority"})
 _IN_AUTHORITY = _NAMES_A_HOST | {"country", "tier", "listener", "route", "upstream"}  # words of ours, or checked
@@ -73,7 +73,7 @@ def _from_target(value: object) -> object:
 ConfigOrTarget: TypeAlias = Annotated[
     Config,
     BeforeValidator(_from_target),
-    WithJsonSchema({"anyOf": [{"type": "string"}, Config.model_json_schema()]}),
+    Short("string"),
 ]
 
 

@@ -14,7 +14,7 @@ from gateway.hooks import Hooks, Shared
 from gateway.http.message import Response
 from gateway.http.status import REASONS
 from gateway.http.template import check_value
-from gateway.schema import AfterValidator, BeforeValidator, Model, WithJsonSchema, model_validator
+from gateway.schema import AfterValidator, BeforeValidator, Model, Short, model_validator
 
 _WITHOUT_BODY = frozenset({204, 205, 304})  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 MAX_BODY = 1 << 20  # characters: against a page that belongs onto an upstream, and into every worker's memory
@@ -66,7 +66,7 @@ def _from_status(value: object) -> object:
 ConfigOrStatus: TypeAlias = Annotated[
     Config,
     BeforeValidator(_from_status),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, Config.model_json_schema()]}),
+    Short("integer"),
 ]
 
 

@@ -7,11 +7,10 @@ can split a message.
 
 from __future__ import annotations
 
-from gateway.http.head import response_length
 from gateway.http.message import Fields, Response
 from gateway.http.status import STATUS_LINES
 
-__all__ = ["render_fields", "request_head", "response_head", "response_length"]
+__all__ = ["render_fields", "request_head", "response_head"]
 
 _join_pair = b": ".join
 _join_lines = b"\r\n".join

@@ -242,5 +242,10 @@ def _for_uri(variable: Variable) -> Reader:
     read = variable.read
     if variable.shape == "uri":
         return lambda exchange: uri_bytes(read(exchange))
-    pattern = _NOT_IN_HOST if variable.shape == "host" else _NOT_IN_TEXT
-    return lambda exchange: pattern.sub(_escape, read(exchange))
+    legal, others = (_IN_HOST, _NOT_IN_HOST) if variable.shape == "host" else (_UNRESERVED, _NOT_IN_TEXT)
+
+    def read_escaped(exchange: Any) -> bytes:
+        value = read(exchange)
+        return others.sub(_escape, value) if value.translate(None, legal) else value
+
+    return read_escaped

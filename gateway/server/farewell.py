@@ -17,13 +17,15 @@ from gateway.server.wire import Wire
 class Farewell(asyncio.Protocol):
     """Closes `transport`; with `linger`, half-closes and discards input until the peer closes too."""
 
-    __slots__ = ("_connection", "_discarded", "_transport", "_wire", "deadline")
+    __slots__ = ("_begun", "_connection", "_discarded", "_transport", "_unsent", "_wire", "deadline")
 
     def __init__(self, transport: Any, connection: Connection, wire: Wire, *, linger: bool) -> None:
         self._transport = transport
         self._connection = connection
         self._wire = wire
         self._discarded = 0
+        self._unsent = transport.get_write_buffer_size()
+        self._begun = wire.clock()
         self.deadline = wire.clock() + wire.settings.linger_timeout
         wire.sweep.add(self)
         wire.live.add(self)
@@ -49,9 +51,13 @@ class Farewell(asyncio.Protocol):
             self._connection.on_lost(self._connection)
 
     def expire(self, now: float) -> None:
-        """The peer had its time."""
-        self.deadline = now + self._wire.settings.linger_timeout
-        self._transport.abort()
+        """Enough, unless the peer is still taking what was written, or has not yet had the time for it."""
+        settings = self._wire.settings
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        self.deadline = now + settings.linger_timeout
+        patient = self._unsent < before or now < self._begun + settings.write_timeout
+        if not self._unsent or not patient:
+            self._transport.abort()
 
     def drain(self) -> None:
         """On its way out already."""

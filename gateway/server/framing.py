@@ -1,14 +1,20 @@
 """How a response is delimited downstream, and whether the connection lives on (RFC 9112 §6, §9.3).
 
-Called once per response by `server/http1.py`, just before the head is rendered. Pure functions over the two heads.
+Called once per response by `server/http1.py`, just before the head is rendered. Pure functions: the same facts always
+give the same framing.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.exchange import Exchange
 from gateway.http.message import CHUNKED, UNTIL_CLOSE, Request, Response
 from gateway.http.status import has_no_body
+from gateway.server.request_body import RequestBody
+from gateway.server.wire import Wire
+
+DISCARDABLE = 64 * 1024  # unread body bytes that are read and forgotten to keep a connection: against paying for more
 
 
 class Framing(NamedTuple):
@@ -50,3 +56,17 @@ def _length_without_body(request: Request, response: Response) -> bytes:
     if request.method == b"HEAD" and response.length in (CHUNKED, UNTIL_CLOSE) and request.minor == 1:
         return b"transfer-encoding: chunked\r\n"
     return b""
+
+
+def persists(exchange: Exchange, body: RequestBody | None, wire: Wire) -> bool:
+    """Whether the connection may take another request after this one."""
+    request, connection, settings = exchange.request, exchange.connection, wire.settings
+    if not request.keep_alive or wire.draining or connection.requests >= settings.keepalive_requests:
+        return False
+    if exchange.now - connection.opened > settings.keepalive_time:
+        return False
+    if body is None or body.complete:
+        return True
+    if request.expects_continue:
+        return False  # whether the client sends the body after all cannot be known
+    return body.remaining is not None and body.remaining <= DISCARDABLE

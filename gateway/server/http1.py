@@ -12,25 +12,17 @@ from enum import Enum
 from typing import Any
 
 from gateway.deadlines import NEVER
-from gateway.errors import Cause, ClientFault, Fault
+from gateway.errors import Cause, ClientFault, Fault, cause_of
 from gateway.exchange import Connection, Exchange
 from gateway.flow import Sink, Source
-from gateway.http.message import Fields, Malformed, Request, Response
+from gateway.http.head import unreadable
+from gateway.http.message import Fields, Malformed, Response
 from gateway.server.farewell import Farewell
-from gateway.server.head_buffer import HeadBuffer
+from gateway.server.framing import persists
+from gateway.server.head_buffer import END, HeadBuffer
 from gateway.server.request_body import HIGH_WATER, UNLIMITED, RequestBody
 from gateway.server.response_writer import CONTINUE, ResponseWriter
 from gateway.server.wire import Wire
-
-DISCARDABLE = 64 * 1024  # unread body bytes that are read and forgotten to keep a connection: against paying for more
-CAUSES = {
-    413: Cause.BODY_TOO_LARGE,
-    414: Cause.URI_TOO_LONG,
-    417: Cause.EXPECTATION_FAILED,
-    431: Cause.HEAD_TOO_LARGE,
-    501: Cause.METHOD_UNKNOWN,
-    505: Cause.VERSION_UNSUPPORTED,
-}
 
 
 class State(Enum):
@@ -47,13 +39,14 @@ class Http1(asyncio.Protocol):
     """A downstream connection: source of request bodies, sink of response bodies."""
 
     __slots__ = (
-        "_body", "_exchange", "_input", "_keep_alive", "_last_read", "_origin", "_paused_at", "_reading",
+        "_body", "_exchange", "_input", "_keep_alive", "_last_read", "_max_head", "_origin", "_paused_at", "_reading",
         "_state", "_task", "_transport", "_wire", "_write_paused", "_writer", "connection", "deadline",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, wire: Wire) -> None:
         self.connection = connection
         self._wire = wire
+        self._max_head = wire.settings.max_head
         self._state = State.IDLE
         self._transport: Any = None
         self._input = HeadBuffer()
@@ -81,7 +74,11 @@ class Http1(asyncio.Protocol):
         now = self._last_read = self._wire.clock()
         state = self._state
         if state is State.IDLE:
-            data = self._input.join(data, self._wire.settings.max_head)
+            if self._input:
+                data = self._input.join(data, self._max_head)
+            elif data.find(END) == len(data) - 4 and len(data) <= self._max_head and data[0] != 13:
+                self._begin(data, b"", now)  # what nearly all reads are: one whole head, and nothing else
+                return
             if data:
                 self._read(data, now)
         elif state is State.EXCHANGE or state is State.DISCARD:
@@ -120,16 +117,22 @@ class Http1(asyncio.Protocol):
         return transport
 
     def pause_writing(self) -> None:
+        """The client does not read: nothing more is made for it, neither from the origin nor from pipelined input."""
         self._write_paused = True
         if self._origin is not None:
             self._origin.pause()
+        elif self._state is State.IDLE:
+            self.pause()
         self._arm()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         if self._origin is not None:
             self._origin.resume()
-        self._arm()
+        if self._state is State.IDLE and not self._reading:
+            self._next()
+        else:
+            self._arm()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -139,9 +142,9 @@ class Http1(asyncio.Protocol):
         self._reading = True
         self._writer.cork()
         try:
-            while data and self._state is State.IDLE:
+            while data and self._state is State.IDLE and not self._write_paused:
                 try:
-                    found = self._input.split(data, now, settings.max_head)
+                    found = self._input.split(data, now, self._max_head)
                 except ClientFault as fault:
                     self._refuse(fault, data, now)
                     return
@@ -163,8 +166,7 @@ class Http1(asyncio.Protocol):
         try:
             request = wire.reader.read(head)
         except Malformed as malformed:
-            cause = CAUSES.get(malformed.status, Cause.MALFORMED_REQUEST)
-            self._refuse(ClientFault(cause, malformed.why), head, now)
+            self._refuse(ClientFault(cause_of(malformed.status), malformed.why), head, now)
             return b""
         exchange = self._open(Exchange(self.connection, request, now))
         self.deadline = NEVER
@@ -224,11 +226,7 @@ class Http1(asyncio.Protocol):
 
     def _refuse(self, fault: ClientFault, head: bytes, now: float) -> None:
         """Answers what is not a request, and closes: whatever follows it cannot be trusted to be one."""
-        line = head[:1024].partition(b"\r\n")[0].split(b" ")
-        request = Request(line[0][:32], line[1] if len(line) > 1 else b"", b"/", None, 1)
-        request.keep_alive = False
-        exchange = self._open(Exchange(self.connection, request, now))
-        exchange.fault = fault
+        exchange = self._open(Exchange(self.connection, unreadable(head), now))
         self._keep_alive = False
         self.reply(self._wire.refuse(exchange, fault))
 
@@ -270,10 +268,12 @@ class Http1(asyncio.Protocol):
         if exchange is None:
             return
         exchange.response = response
-        keep_alive = exchange.request.keep_alive and self._may_keep_alive()
+        keep_alive = self._keep_alive and persists(exchange, self._body, self._wire)
         self._keep_alive = self._writer.head(exchange, response, pieces, keep_alive=keep_alive)
         if complete:
-            self.finish(trailers or [])
+            if self._writer.chunked:
+                self._writer.end(exchange.request.method, trailers or [])
+            self._finished()
 
     def write(self, piece: bytes) -> None:
         """A piece of the response body, or of a tunnel."""
@@ -344,25 +344,14 @@ class Http1(asyncio.Protocol):
 
     # -- the end of an exchange ---------------------------------------------------------------------------------------
 
-    def _may_keep_alive(self) -> bool:
-        settings, connection = self._wire.settings, self.connection
-        if not self._keep_alive or self._wire.draining or connection.requests >= settings.keepalive_requests:
-            return False
-        if self._last_read - connection.opened > settings.keepalive_time:
-            return False
-        body = self._body
-        if body is None or body.complete:
-            return True
-        request = self._exchange.request if self._exchange is not None else None
-        if request is not None and request.expects_continue:
-            return False  # whether the client sends the body after all cannot be known
-        return body.remaining is not None and body.remaining <= DISCARDABLE
-
     def _log(self) -> None:
         exchange, self._exchange = self._exchange, None
         self._task = self._origin = None
         if exchange is not None:
-            self._wire.finish(exchange)
+            try:
+                self._wire.finish(exchange)
+            except Exception as error:  # noqa: BLE001 - a bug in a log hook must not cost the answer
+                self._wire.crashed(error)
 
     def _finished(self) -> None:
         """The response has been written whole."""
@@ -390,6 +379,9 @@ class Http1(asyncio.Protocol):
         self._body = None
         now = self._wire.clock()
         self.deadline = now + self._wire.settings.keepalive_timeout
+        if self._write_paused:
+            self.pause()
+            return
         if self._paused_at:
             self.resume()
         if self._input and not self._reading:
@@ -419,38 +411,31 @@ class Http1(asyncio.Protocol):
 
     def _arm(self) -> None:
         """Sets the deadline that fits what the connection waits for while an exchange is under way."""
-        if self._state is not State.EXCHANGE and self._state is not State.DISCARD:
-            return
-        settings = self._wire.settings
-        body = self._body
+        settings, body = self._wire.settings, self._body
         if self._write_paused:
             self.deadline = self._wire.clock() + settings.write_timeout
-        elif body is not None and not body.complete and not self._paused_at:
-            self.deadline = self._last_read + min(settings.body_timeout, settings.min_body_rate_after)
-        else:
-            self.deadline = NEVER
+        elif self._state is State.EXCHANGE or self._state is State.DISCARD:
+            if body is None or body.complete or self._paused_at:
+                self.deadline = NEVER
+            else:
+                self.deadline = self._last_read + min(settings.body_timeout, settings.min_body_rate_after)
 
     def expire(self, now: float) -> None:
         """The sweep calls: something is late."""
-        if self._state is State.IDLE:
-            if self._input:
-                self._refuse(ClientFault(Cause.REQUEST_TIMEOUT), self._input.take(), now)
-            else:
-                self._close()
-        elif self._write_paused:
+        settings, body = self._wire.settings, self._body
+        if self._write_paused:
             if self._exchange is not None:
                 self._exchange.fault = ClientFault(Cause.CLIENT_STALLED)
             self.deadline = NEVER
             self._transport.abort()
-        else:
-            self._expire_body(now)
-
-    def _expire_body(self, now: float) -> None:
-        settings, body = self._wire.settings, self._body
-        if body is None or body.complete:
+        elif self._state is State.IDLE:
+            if self._input:
+                self._refuse(ClientFault(Cause.REQUEST_TIMEOUT), self._input.take(), now)
+            else:
+                self._close()
+        elif body is None or body.complete:
             self.deadline = NEVER
-            return
-        if body.late(now, self._last_read, settings):
+        elif body.late(now, self._last_read, settings):
             self._keep_alive = False
             self.deadline = NEVER
             self._fail(ClientFault(Cause.REQUEST_TIMEOUT, "the request body came too slowly"))

@@ -16,17 +16,19 @@ from gateway.server.framing import frame
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SWITCHING = 101
+MOST_COLLECTED = 32  # answers of one read before they are written: so that a client that does not read is noticed
 
 
 class ResponseWriter:
-    """`started`: the head of the final response has left, so an error can no longer be told, only shown."""
+    """`started`: the head of the final response has left, so an error can no longer be told, only shown.
+    `chunked`: the body goes out in chunks."""
 
-    __slots__ = ("_chunked", "_out", "started", "transport")
+    __slots__ = ("_out", "chunked", "started", "transport")
 
     def __init__(self) -> None:
         self.transport: Any = None
         self.started = False
-        self._chunked = False
+        self.chunked = False
         self._out: list[bytes] | None = None
 
     def cork(self) -> None:
@@ -41,22 +43,26 @@ class ResponseWriter:
 
     def send(self, piece: bytes) -> None:
         """Bytes as they are."""
-        if self._out is not None:
-            self._out.append(piece)
+        out = self._out
+        if out is not None:
+            out.append(piece)
+            if len(out) >= MOST_COLLECTED:
+                self.uncork()
+                self.cork()
         elif self.transport is not None:
             self.transport.write(piece)
 
     def informational(self, response: Response) -> None:
         """A 1xx head; 101 is the last thing that is HTTP."""
         self.started = response.status == SWITCHING
-        self._chunked = False
+        self.chunked = False
         self.send(response_head(response, b""))
 
     def head(self, exchange: Exchange, response: Response, pieces: list[bytes], *, keep_alive: bool) -> bool:
         """The final head and the pieces of the body that are there; returns whether the connection may live on."""
         self.started = True
         lines, chunked, keep_alive = frame(exchange.request, response, keep_alive=keep_alive)
-        self._chunked = chunked
+        self.chunked = chunked
         head = response_head(response, lines)
         if not pieces:
             self.send(head)
@@ -67,9 +73,9 @@ class ResponseWriter:
 
     def piece(self, piece: bytes) -> None:
         """A piece of the body."""
-        self.send(chunk(piece) if self._chunked else piece)
+        self.send(chunk(piece) if self.chunked else piece)
 
     def end(self, method: bytes, trailers: Fields) -> None:
         """The end of the body."""
-        if self._chunked and method != b"HEAD":
+        if self.chunked and method != b"HEAD":
             self.send(last_chunk(trailers))

@@ -19,8 +19,9 @@ from typing import Any
 from gateway.deadlines import NEVER, Sweep
 from gateway.exchange import ClientCertificate, Connection, TlsFacts
 from gateway.metrics import Metrics
-from gateway.server.certificates import ALPN, CertificateStore
+from gateway.server.certificates import CertificateStore
 from gateway.server.client_hello import BadClientHello, ClientHello, parse_client_hello
+from gateway.server.tls_contexts import ALPN
 from gateway.server.tls_counters import TlsCounters
 from gateway.server.tls_transport import SLICE, TlsTransport
 
@@ -37,6 +38,7 @@ _PLAIN_ANSWER = (
     b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s" % (len(_PLAIN_TEXT), _PLAIN_TEXT)
 )
 _UNRECOGNIZED_NAME, _NO_APPLICATION_PROTOCOL = 112, 120  # alerts, RFC 6066 §3 and RFC 7301 §3.2
+_ALPN = frozenset(name.encode() for name in ALPN)
 _HANDSHAKE_RECORD = 0x16
 _CAPITALS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -102,7 +104,7 @@ class TlsLayer(asyncio.Protocol):
         "_state", "_store", "_sweep", "_transport", "deadline",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # the house's number is six
         self,
         store: CertificateStore,
         connection: Connection,
@@ -161,6 +163,8 @@ class TlsLayer(asyncio.Protocol):
         self.deadline = NEVER
         self._sweep.discard(self)
         self._ssl = None
+        if self._connection.on_lost is not None:
+            self._connection.on_lost(self._connection)
 
     def expire(self, now: float) -> None:
         """The deadline of the handshake, or of taking a last word, has passed."""
@@ -204,7 +208,7 @@ class TlsLayer(asyncio.Protocol):
         if context is None:
             self._refuse("unknown_name", _UNRECOGNIZED_NAME)
             return
-        if parsed.alpn and ALPN.isdisjoint(parsed.alpn):
+        if parsed.alpn and _ALPN.isdisjoint(parsed.alpn):
             # OpenSSL, as Python sets it up, would go on without a protocol.
             self._refuse("protocol", _NO_APPLICATION_PROTOCOL)
             return
@@ -255,13 +259,14 @@ class TlsLayer(asyncio.Protocol):
         assert self._parsed is not None  # noqa: S101  # state HANDSHAKE
         cipher = sslobject.cipher()
         der = sslobject.getpeercert(binary_form=True) if self._store.asks_certificate else None
-        # Interned: ten thousand connections share a handful of these words.
+        # Interned: ten thousand connections share a handful of words. What the client chose is not: there are versions
+        # of Python in which an interned text is never freed.
         return TlsFacts(
             version=sys.intern(sslobject.version() or ""),
             cipher=sys.intern(cipher[0] if cipher else ""),
-            server_name=sys.intern(self._parsed.server_name),
+            server_name=self._parsed.server_name,
             alpn=sys.intern(sslobject.selected_alpn_protocol() or ""),
-            ja4=sys.intern(self._parsed.ja4()),
+            ja4=self._parsed.ja4(),
             certificate=read_client_certificate(der) if der else None,
         )
 
@@ -302,6 +307,6 @@ class TlsLayer(asyncio.Protocol):
 
 def read_client_certificate(der: bytes) -> ClientCertificate:
     """The facts of a client certificate that OpenSSL has verified."""
-    from gateway.server.certificate_files import describe  # noqa: PLC0415  # cryptography loads when mTLS is used
+    from gateway.server.certificate_pairs import describe  # noqa: PLC0415  # cryptography loads when mTLS is used
 
     return describe(der)

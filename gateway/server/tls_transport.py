@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import Any
 
 from gateway.server.tls_counters import TlsCounters
@@ -145,12 +146,12 @@ class TlsTransport(asyncio.Protocol):
 
     def _continue(self) -> None:
         """The rest of what came before or during a pause."""
-        if self._paused or self._closing:
+        if not self.is_reading():
             return
         rest, self._held = self._held, b""
         if self._incoming.pending or rest:
             self._read(rest)
-        if self._paused or self._closing:
+        if not self.is_reading():
             return
         if self._eof or self._fin:
             self._end_input()
@@ -236,10 +237,8 @@ class TlsTransport(asyncio.Protocol):
 
     def _shut_down(self) -> None:
         self._shut = True
-        try:
+        with suppress(ssl.SSLError):  # it wants the peer's close_notify, for which nobody waits
             self._ssl.unwrap()
-        except ssl.SSLError:
-            pass  # it wants the peer's close_notify, for which nobody waits
         self._flush()
 
     def _flush(self) -> None:

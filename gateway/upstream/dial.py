@@ -65,7 +65,7 @@ class Dialer:
                 hosts = await self._resolver.resolve(address.host) if resolving else (address.host,)
                 resolving = False
                 return await self._try_each(make, hosts, until)
-        except Exception as error:  # noqa: BLE001  # whatever went wrong, this endpoint cannot be reached
+        except Exception as error:  # whatever went wrong, this endpoint cannot be reached
             raise connect_fault(error, resolving=resolving, tls=self._context is not None) from error
 
     async def _try_each(

@@ -6,8 +6,9 @@ count and cut and know neither sockets nor exchanges; what was received is passe
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from gateway.http.chunked import ChunkedReader
-from gateway.http.codec import response_length
 from gateway.http.head import ResponseHeadReader
 from gateway.http.message import CHUNKED, UNTIL_CLOSE, Fields, Malformed, Response
 
@@ -39,8 +40,7 @@ class ResponseHeads:
             if not data or (end := self._gather(data)) < 4:
                 return None
             data, self._partial = bytes(self._partial or b""), None
-        response = self._reader.read(data[:end])
-        response.length = response_length(self._method, response)
+        response = self._reader.read(data[:end], self._method)
         if response.status < 200:
             self._informational += 1
             if self._informational > INFORMATIONAL_LIMIT:
@@ -106,7 +106,10 @@ class UnboundedBody:
         return [data]
 
 
-def body_of(length: int) -> CountedBody | UnboundedBody | ChunkedReader:
+Body: TypeAlias = CountedBody | UnboundedBody | ChunkedReader
+
+
+def body_of(length: int) -> Body:
     """The reader of a body of `length` (Response.length)."""
     if length == CHUNKED:
         return ChunkedReader()

@@ -16,10 +16,9 @@ from gateway.deadlines import NEVER, Sweep
 from gateway.eager import Wait
 from gateway.errors import Cause, Fault, UpstreamFault
 from gateway.flow import Sink, Source
-from gateway.http.chunked import ChunkedReader
 from gateway.http.head import ResponseHeadReader
 from gateway.http.message import UNTIL_CLOSE, Fields, Malformed, Response
-from gateway.upstream.framing import CountedBody, ResponseHeads, UnboundedBody, body_of
+from gateway.upstream.framing import Body, ResponseHeads, UnboundedBody, body_of
 from gateway.upstream.keep_alive import idle_hint, keeps_alive
 from gateway.upstream.timeouts import Timeouts
 
@@ -33,7 +32,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     chunks, trailers  body pieces that came before relay(), decoded; trailer fields of a chunked response
     complete          the response was read whole; always before its Wait wakes
-    reusable          another exchange may follow (RFC 9112 §9.3); meaningful once complete
+    reusable          another exchange may follow (RFC 9112 §9.3): none was begun, or it is complete
     bytes_sent        of the current request, head included; 0 means the origin cannot have seen any of it
     received          some byte of a response arrived: a retry is out of the question
     body_source       whoever writes the request body: paused while the socket takes no more
@@ -49,6 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
         "complete", "deadline", "on_informational", "place", "received", "reusable", "trailers",
     )  # fmt: skip
 
+    _body: Body  # while the phase is BODY
     _transport: asyncio.Transport
     _timeouts: Timeouts
 
@@ -72,7 +72,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._phase = IDLE
-        self._body: CountedBody | UnboundedBody | ChunkedReader | None = None
         self._early = b""  # tunnel bytes that came before detach()
         self._held = 0
         self._full = False  # paused by ourselves, because nobody takes the body yet
@@ -87,7 +86,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.on_informational: Callable[[Response], None] | None = None
         self.chunks: list[bytes] = []
         self.trailers: Fields = []
-        self.complete = self.reusable = self.received = False
+        self.complete = self.received = False
+        self.reusable = True
         self.bytes_sent = 0
         self.deadline = NEVER
 
@@ -112,14 +112,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """No more exchange; what is under way is cut off. Idempotent."""
-        phase = self._phase
-        if phase >= CLOSED:
-            return
-        self._phase = CLOSED
-        self.reusable = False
-        if phase in (HEAD, BODY) or not self._request_done:
-            self._transport.abort()
-        else:
+        if self._phase in (HEAD, BODY) or not self._request_done:
+            self._fail(Cause.RESPONSE_INCOMPLETE, "closed by the gateway")
+        elif self._phase < CLOSED:
+            self._phase = CLOSED
+            self.reusable = False
             self.deadline = self._now() + CLOSING_SECONDS
             self._transport.close()
 
@@ -152,6 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fault = UpstreamFault(Cause.CLOSED_BEFORE_HEAD, "closed while idle", sent=False)
             return
         self._phase = HEAD
+        self.reusable = False
         self._upgrade = upgrade
         self.bytes_sent = len(head)
         if body:
@@ -167,8 +165,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(chunk)
 
     def finish(self, trailers: Fields) -> None:
-        """The request is written whole; framing, trailers included, was the caller's."""
-        self._request_done = True
+        self._request_done = True  # the framing, trailers included, was the caller's
         if self._phase == HEAD and not self._stalled:
             self.deadline = self._now() + self._timeouts.head
 
@@ -224,12 +221,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.resume()
         if self.complete:
             wait.wake()
-        elif self._fault is not None:
-            wait.fail(self._fault)
         elif self._phase == BODY:
             self._body_wait = wait
-        else:  # the sink has closed us while it took the held chunks
-            wait.fail(self._new_fault(Cause.RESPONSE_INCOMPLETE, "closed by the gateway"))
+        else:
+            wait.fail(self._fault or self._new_fault(Cause.RESPONSE_INCOMPLETE, "no response to relay"))
         return wait
 
     def pause(self) -> None:
@@ -250,7 +245,8 @@ class UpstreamConnection(asyncio.Protocol):
     def detach(self) -> tuple[asyncio.Transport, bytes]:
         """After a 101: the transport, for a protocol of the caller's, and what came behind the head.
 
-        The caller releases this connection to its pool when the tunnel is over."""
+        The caller releases this connection to its pool when the tunnel is over.
+        """
         self._phase = DETACHED
         self._sweep.discard(self)
         return self._transport, self._early
@@ -275,8 +271,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._early += data
             if len(self._early) > HELD_LIMIT:
                 self._transport.pause_reading()
-        else:
-            # Bytes that no request asked for could be taken for the next response: response splitting.
+        else:  # bytes that no request asked for could be taken for the next response: response splitting
             self.close()
 
     def _take_head(self, data: bytes) -> None:
@@ -327,7 +322,6 @@ class UpstreamConnection(asyncio.Protocol):
     def _take_body(self, data: bytes) -> None:
         """Counts or decodes one read's worth, and passes it on. Wakes nobody: the caller does, as its last act."""
         body = self._body
-        assert body is not None  # noqa: S101  # for the type checker: set whenever the phase is BODY
         try:
             pieces = body.feed(data)
         except Malformed as error:
@@ -401,8 +395,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _tell(self, fault: Fault) -> None:
         self._fault = fault
-        if self._response is None:
-            if self._head_wait is not None:
-                self._head_wait.fail(fault)
-        elif self._body_wait is not None:
-            self._body_wait.fail(fault)
+        wait = self._head_wait if self._response is None else self._body_wait
+        if wait is not None:
+            wait.fail(fault)

@@ -12,8 +12,12 @@ from gateway.http.message import Response
 
 def keeps_alive(response: Response) -> bool:
     """RFC 9112 §9.3: `close` ends it, HTTP/1.1 persists, HTTP/1.0 only with `keep-alive`."""
-    if b"connection" not in response.index:
+    index = response.index
+    connection = index.get(b"connection")
+    if connection is None:
         return response.minor == 1
+    if connection == b"keep-alive" and len(index) == len(response.fields):  # as nearly all that say anything
+        return True
     options = [option for name, value in response.fields if name == b"connection" for option in list_tokens(value)]
     if b"close" in options:
         return False

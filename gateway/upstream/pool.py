@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from gateway.deadlines import NEVER, Sweep
 from gateway.eager import Wait
@@ -38,13 +38,12 @@ class Wires(NamedTuple):
 class _Waiter:
     """An acquirer in line."""
 
-    __slots__ = ("connection", "deadline", "seconds", "wait")
+    __slots__ = ("deadline", "seconds", "wait")
 
     def __init__(self, deadline: float, seconds: float) -> None:
         self.wait = Wait()
         self.deadline = deadline
         self.seconds = seconds  # that a connection made for it may take
-        self.connection: UpstreamConnection | None = None
 
 
 class Pool:
@@ -56,8 +55,8 @@ class Pool:
     """
 
     __slots__ = (
-        "_connections", "_dial", "_idle", "_limits", "_places", "_retired", "_tasks", "_waiters", "_wires", "connecting",
-        "connects", "deadline", "on_connect_failure", "reused", "values",
+        "_connections", "_dial", "_idle", "_limits", "_places", "_retired", "_tasks", "_waiters", "_wires",
+        "connecting", "connects", "deadline", "on_connect_failure", "reused", "values",
     )  # fmt: skip
 
     def __init__(self, limits: PoolConfig, dial: Dial, wires: Wires) -> None:
@@ -135,18 +134,18 @@ class Pool:
         connection = self.take()
         if connection is not None:
             return connection
-        if self.queued >= self._limits.queue:
+        in_line = len(self._waiters) - self.connecting
+        if in_line >= self._limits.queue and self.open + self.connecting >= self._limits.max_open:
             raise UpstreamFault(Cause.POOL_EXHAUSTED, f"{self._limits.queue} exchanges in line", sent=False)
         waiter = _Waiter(self._wires.now() + self._limits.queue_timeout, timeouts.connect)
         self._waiters.append(waiter)
         self.deadline = min(self.deadline, waiter.deadline)
         self._serve()
         try:
-            connection = await waiter.wait
-        except BaseException:
-            self._forsake(waiter)
-            raise
-        return connection
+            return cast("UpstreamConnection", await waiter.wait)
+        finally:
+            if waiter in self._waiters:  # cancelled: who serves or refuses a waiter takes it out first
+                self._waiters.remove(waiter)
 
     def release(self, connection: UpstreamConnection) -> None:
         """The exchange on `connection` is over, in whatever way: exactly once for each take() or acquire()."""
@@ -161,7 +160,7 @@ class Pool:
             connection.close()
         elif self._waiters:
             connection.park(self._limits.idle_timeout)
-            self._hand(self._waiters.popleft(), connection)
+            self._waiters.popleft().wait.wake(connection)
         elif self._retired or len(self._idle) >= self._limits.max_idle:
             self._move(connection, CLOSING)
             connection.close()
@@ -173,7 +172,7 @@ class Pool:
     # The house's side
 
     def close(self) -> None:
-        """Drains: what is idle goes, what is active finishes, and who still comes is served without keeping anything."""
+        """Drains: what is idle goes, what is active finishes, who still comes is served and nothing is kept."""
         self._retired = True
         idle, self._idle = self._idle, []
         for connection in idle:
@@ -212,17 +211,6 @@ class Pool:
         places[place] += 1
         connection.place = place
 
-    def _hand(self, waiter: _Waiter, connection: UpstreamConnection) -> None:
-        waiter.connection = connection
-        waiter.wait.wake(connection)
-
-    def _forsake(self, waiter: _Waiter) -> None:
-        """The acquirer was cancelled, or has been told a fault."""
-        if waiter.connection is not None:
-            self.release(waiter.connection)
-        elif waiter in self._waiters:
-            self._waiters.remove(waiter)
-
     def _serve(self) -> None:
         """Starts as many connections as there are acquirers without one, within the bound."""
         while self.queued and self.open + self.connecting < self._limits.max_open:
@@ -260,9 +248,8 @@ class Pool:
             self._connections.add(connection)
             self._move(connection, ACTIVE)
             if waiter is not None:
-                self._hand(waiter, connection)
+                waiter.wait.wake(connection)
             else:  # whoever wanted it has got another, or has gone
-                connection.reusable = True
                 self.release(connection)
             return
         if self.on_connect_failure is not None:

@@ -35,14 +35,19 @@ class _Entry:
 class Resolver:
     """A cache of names; they come from the configuration, so it is as small as that."""
 
-    __slots__ = ("_entries", "_lookup", "_now", "_ttl")
+    __slots__ = ("_entries", "_lookup", "_now", "_patience", "_ttl")
 
     def __init__(
-        self, now: Callable[[], float], lookup: Callable[[str], Sequence[str]] = system_addresses, ttl: float = TTL
+        self,
+        now: Callable[[], float],
+        lookup: Callable[[str], Sequence[str]] = system_addresses,
+        ttl: float = TTL,
+        patience: float = STALE_PATIENCE,
     ) -> None:
         self._now = now
         self._lookup = lookup
         self._ttl = ttl
+        self._patience = patience
         self._entries: dict[str, _Entry] = {}
 
     async def resolve(self, host: str) -> tuple[str, ...]:
@@ -55,7 +60,7 @@ class Resolver:
             if renewal is None:
                 renewal = entry.renewal = asyncio.get_running_loop().create_task(self._renew(host, entry))
             if entry.addresses:
-                await asyncio.wait({renewal}, timeout=STALE_PATIENCE)
+                await asyncio.wait({renewal}, timeout=self._patience)
             else:
                 await asyncio.shield(renewal)  # one who gives up must not take the answer from the others
         if not entry.addresses:

@@ -16,7 +16,7 @@ from gateway.upstream.settings import UpstreamTlsConfig
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def client_context(config: UpstreamTlsConfig, folder: Path, warn: Callable[[str], None]) -> ssl.SSLContext:
+def load_tls(config: UpstreamTlsConfig, folder: Path, warn: Callable[[str], None]) -> ssl.SSLContext:
     """Paths start at `folder`. Raises ValueError saying which file is wrong and how."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if config.minimum == "1.3" else ssl.TLSVersion.TLSv1_2

@@ -42,7 +42,7 @@ async def test_echo_tells_what_arrived() -> None:
     async with demo() as client:
         answer = await (await client.put("/echo?a=b", data=b"12345", headers={"X-One": "1"})).json()
         assert (answer["method"], answer["target"], answer["body_bytes"]) == ("PUT", "/echo?a=b", 5)
-        assert ["X-One", "1"] in answer["fields"]
+        assert "X-One: 1" in answer["fields"]
 
 
 async def test_slow_waits_and_names_a_mistake() -> None:

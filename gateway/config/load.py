@@ -1,0 +1,199 @@
+"""`load`: config.yaml and its rules folder → a validated SiteConfig, or every mistake at once.
+
+The one entrance to the configuration, for `gateway run`, `check` and reloads; `quick` is the same without a file.
+The rule: syntax ends the reading of one file only; everything else is collected, sorted and raised together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.config.crosscheck import crosscheck
+from gateway.config.document import MAX_FILE_BYTES, NOT_SET, Node, parse
+from gateway.config.model import DEFAULT_BIND, RULES_KEYS, SiteConfig
+from gateway.config.model import References as Remembered
+from gateway.config.problems import ConfigError, Place, Problem
+from gateway.config.references import References, Secret, scrubbed
+from gateway.config.translate import misread, translate
+from gateway.config.tree import Tree, join
+
+__all__ = ["MAX_RULES_FILES", "RULES_FOLDER", "Loaded", "load", "quick"]
+
+RULES_FOLDER = "rules"
+MAX_RULES_FILES = 1000  # against a rules folder that is a mount of something else
+_READINGS = 3  # of references whose type is not clear: as written, the other way round, and back where that failed
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that may be built.
+
+    config    the validated values
+    warnings  what works but is surely not meant
+    watched   files and folders that the configuration was read from, for reloads
+    folder    where relative paths start
+    """
+
+    config: SiteConfig
+    warnings: tuple[Problem, ...]
+    watched: tuple[Path, ...]
+    folder: Path
+    tree: Tree = field(repr=False)
+
+    def position_of(self, path: Sequence[str | int]) -> Place:
+        """(file, line, column) of the value at a path such as ("routes", 0, "upstream"), or of the nearest above it."""
+        return self.tree.find(path).place
+
+    def problem(self, path: Sequence[str | int], message: str) -> Problem:
+        """A Problem at a path, for what only building finds (a certificate that does not fit its key)."""
+        place = self.position_of(path)
+        return Problem(place, self.tree.spelled(tuple(path), place), self.scrub(message))
+
+    def scrub(self, text: str) -> str:
+        """The text without any secret of this configuration, for messages of later steps."""
+        clean = scrubbed(text, self.config.references.secrets, partly=False)
+        return clean if clean is not None else text
+
+
+def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Reads, joins and validates. Raises ConfigError, and nothing else, for whatever the files hold."""
+    references = References(environ, path.parent)
+    problems: list[Problem] = []
+    main, is_whole = _read(path, references, problems)
+    rules: list[Node] = []
+    watched = [path, path.parent / RULES_FOLDER]
+    for rules_path in _rules_files(path.parent / RULES_FOLDER, problems):
+        watched.append(rules_path)
+        root, was_whole = _read(rules_path, references, problems)
+        is_whole = is_whole and was_whole
+        if root is not None:
+            rules.append(root)
+    tree, joining = join(main, rules, str(path), RULES_KEYS, tuple(SiteConfig.model_fields))
+    watched += references.read
+    return _validated(tree, problems + joining, is_whole=is_whole, watched=tuple(watched), folder=path.parent)
+
+
+def quick(to: str, listen: Sequence[str], tls_listen: Sequence[str], admin: str | None) -> Loaded:
+    """The configuration of `gateway run --to URL`, no file needed. Errors name the flags. Raises ConfigError."""
+    listeners = [_flag("--listen", {"bind": bind}) for bind in listen]
+    listeners += [_flag("--tls-listen", {"bind": bind, "tls": {}}) for bind in tls_listen]
+    if not listeners:
+        listeners.append(_flag("--listen", {"bind": DEFAULT_BIND}))
+    root = Node(Place("--to"), {
+        "listeners": Node(Place("--listen"), listeners),
+        "upstreams": _flag("--to", {"app": {"endpoints": [to]}}),
+        "routes": _flag("--to", [{"upstream": "app"}]),
+    })  # fmt: skip
+    if admin is not None:
+        root.value["admin"] = _flag("--admin", {"bind": admin})
+    return _validated(Tree(root), [], is_whole=True, watched=(), folder=Path())
+
+
+def _flag(name: str, value: Any) -> Node:
+    """A value as a node whose place is a command line flag."""
+    node = Node(Place(name), value)
+    if isinstance(value, dict):
+        node.keys = dict.fromkeys(value, node.place)
+        node.value = {key: _flag(name, child) for key, child in value.items()}
+    elif isinstance(value, list):
+        node.value = [_flag(name, child) for child in value]
+    return node
+
+
+def _validated(
+    tree: Tree, problems: list[Problem], *, is_whole: bool, watched: tuple[Path, ...], folder: Path
+) -> Loaded:
+    config = _config(tree, problems)
+    warnings: list[Problem] = []
+    if is_whole:  # else names would be missed that stand where reading ended
+        found = crosscheck(tree)
+        problems = problems + found.errors
+        warnings = found.warnings
+    if problems or config is None:
+        raise ConfigError(problems)
+    config.remember(_remembered(tree.root))
+    return Loaded(config, tuple(sorted(warnings)), watched, folder, tree)
+
+
+def _config(tree: Tree, problems: list[Problem]) -> SiteConfig | None:
+    """The validated values, or None and more problems. References are read again as the key wants them."""
+    swapped: list[Node] = []
+    for reading in range(_READINGS):
+        try:
+            return SiteConfig.model_validate(tree.root.plain())
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False)
+        wrong = misread(errors, tree.root, SiteConfig)
+        again = [node for node in wrong if node not in swapped] if reading == 0 else []
+        back = [node for node in wrong if node in swapped] if reading == 1 else []
+        if not again and not back:
+            break
+        for node in again or back:
+            node.value, node.other = node.other, node.value
+        swapped = again
+    problems += translate(errors, tree, SiteConfig)
+    return None
+
+
+def _remembered(root: Node) -> Remembered:
+    paths: set[tuple[str | int, ...]] = set()
+    secrets: dict[Secret, None] = {}
+
+    def visit(node: Node, path: tuple[str | int, ...]) -> None:
+        if node.shown:
+            paths.add(path)
+            secrets.update(dict.fromkeys(node.secrets))
+        if isinstance(node.value, (dict, list)):
+            for step, child in node.value.items() if isinstance(node.value, dict) else enumerate(node.value):
+                visit(child, (*path, step))
+
+    visit(root, ())
+    return Remembered(frozenset(paths), tuple(secrets))
+
+
+def _read(path: Path, references: References, problems: list[Problem]) -> tuple[Node | None, bool]:
+    """(root or None, was it read to its end)."""
+    file = str(path)
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        why = "there is no such file: write one, name another with -c, or run `gateway run --to URL` without any"
+    except IsADirectoryError:
+        why = f"this is a folder: name the file in it, for example {path / 'config.yaml'}"
+    except OSError as error:
+        why = f"the file cannot be read ({error.strerror}): let the user that runs the gateway read it"
+    except ValueError:
+        why = "this is not the name of a file"
+    else:
+        root, found, is_whole = parse(content, file, references)
+        problems += found
+        return (None if root is not None and root.value is NOT_SET else root), is_whole
+    problems.append(Problem(Place(file), "", why))
+    return None, False
+
+
+def _rules_files(folder: Path, problems: list[Problem]) -> Iterator[Path]:
+    """`*.yaml` below the folder, sorted; names that begin with a dot are passed over (mounted config maps have them)."""
+    found: list[Path] = []
+    try:
+        for parent, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                path = Path(parent, name)
+                if name.endswith(".yml") and not name.startswith("."):
+                    problems.append(Problem(Place(str(path)), "", "rules files end in .yaml: rename it"))
+                elif name.endswith(".yaml") and not name.startswith("."):
+                    found.append(path)
+    except (OSError, ValueError):
+        return
+    if len(found) > MAX_RULES_FILES:
+        problems.append(Problem(Place(str(folder)), "", f"more than {MAX_RULES_FILES} files: is this the rules folder?"))
+        return
+    yield from found

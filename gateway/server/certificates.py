@@ -1,0 +1,347 @@
+"""Certificates: what operators say about TLS, and the store that picks a context by server name.
+
+The store is made at load time, one for each listener with `tls`; the TLS layer asks it once per connection. Reloading
+reads only files that changed and keeps the SSLContext of every certificate that did not, and with it the keys of its
+session tickets; a broken certificate never replaces one that works.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from gateway.schema import Count, Duration, Field, Model
+from gateway.server.tls_contexts import check_client_ca, make_context
+
+if TYPE_CHECKING:
+    from gateway.server.certificate_files import CertificateFault
+    from gateway.server.certificate_pairs import Pair
+
+_VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class CertificateConfig(Model):
+    """One certificate, named by its files."""
+
+    certificate: str
+    """PEM file with the certificate and its chain."""
+    key: str
+    """PEM file with its private key."""
+    password: str = Field(default="", repr=False)
+    """Password of the key, as a reference: `${file:/run/secrets/key-password}`."""
+
+
+class ClientCertificates(Model):
+    """Certificates of clients (mutual TLS)."""
+
+    ca: str
+    """PEM file with the CAs whose certificates are accepted."""
+    mode: Literal["off", "request", "require"] = "require"
+    """`require` refuses clients without a certificate, `request` lets them in; an untrusted one is refused by both."""
+
+
+class TlsConfig(Model):
+    """HTTPS on a listener. TLS 1.2 and 1.3 with forward secrecy; there is nothing weaker to switch on."""
+
+    certificates: str | list[str | CertificateConfig] = "certs/"
+    """A folder (with its subfolders) whose every certificate is served by its names, or a list of folders, files and
+    `{certificate, key}` pairs. Files are read again when they change."""
+    default: str = ""
+    """Host name whose certificate is for clients that ask for none, or for an unknown one; else the first by path."""
+    strict_sni: bool = False
+    """Refuse clients that ask for no name, or for one without a certificate, instead of showing the default."""
+    password: str = Field(default="", repr=False)
+    """Password of encrypted keys, as a reference: `${file:/run/secrets/key-password}`."""
+    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    """Oldest version of the protocol that is accepted."""
+    client_certificates: ClientCertificates | None = None
+    """Ask clients for certificates of their own."""
+    handshake_timeout: Duration = Field(default="10s")
+    """For a whole handshake: against clients that connect and say little."""
+    max_handshakes: Count = 4096
+    """Handshakes under way at once in a worker, 70 KiB each; the next ones wait their turn."""
+
+
+class CertificateError(ValueError):
+    """No certificate can be served, or a listed one cannot. `problems` has a sentence for each file."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class CertificateEntry(NamedTuple):
+    """A certificate that is served, for `gateway certs`, metrics and the admin pages."""
+
+    names: tuple[str, ...]
+    issuer: str  # RFC 4514
+    not_before: datetime  # UTC
+    not_after: datetime
+    path: Path
+    fingerprint: str  # SHA-256 of the DER form, lower-case hexadecimal
+    is_development: bool
+    kind: str  # of its key: ecdsa, rsa, eddsa
+
+
+class ReloadReport(NamedTuple):
+    """What a reload changed, as paths; `problems` are sentences, and what they are about is served as before."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class _Choice(NamedTuple):
+    """Contexts by name, immutable: a reload makes another and swaps it in."""
+
+    exact: dict[str, ssl.SSLContext]
+    wildcard: dict[str, ssl.SSLContext]  # "example.com" for "*.example.com"
+    default: ssl.SSLContext
+
+
+class CertificateStore:
+    """The certificates of one listener: `context_for(server_name)`.
+
+    folder  relative paths of the configuration start there
+    warn    (text): what the operator should know: expired, chain in disorder, an issuer missing
+    wall    seconds since the epoch
+
+    Raises CertificateError when there is nothing to serve or a listed certificate is broken; one broken certificate
+    among others in a folder is a warning, so that it does not take the others down.
+    """
+
+    __slots__ = (
+        "_choice", "_client_ca", "_config", "_contexts", "_folder", "_pairs", "_reader", "_wall", "_warn",
+        "asks_certificate", "handshake_timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: TlsConfig, folder: Path, warn: Callable[[str], None], wall: Callable[[], float] = time.time
+    ) -> None:
+        from gateway.server.certificate_files import FileReader  # noqa: PLC0415  # only who serves TLS pays for it
+
+        self._config = config
+        self._folder = folder
+        self._warn = warn
+        self._wall = wall
+        self._reader = FileReader()
+        self._pairs: dict[Path, Pair] = {}
+        self._contexts: dict[tuple[bytes, ...], ssl.SSLContext] = {}
+        self.handshake_timeout = config.handshake_timeout
+        asked = config.client_certificates
+        self.asks_certificate = asked is not None and asked.mode != "off"
+        self._client_ca = self._read_client_ca()
+        pairs, faults = self._read()
+        problems = [str(fault) for fault in faults]
+        listed = not isinstance(config.certificates, str)
+        if not pairs or (listed and problems):
+            raise CertificateError(problems or [self._nothing()])
+        for problem in problems:
+            warn(f"{problem} (not served)")
+        self._serve(pairs)
+
+    # -- per connection -----------------------------------------------------------------------------------------------
+
+    def context_for(self, server_name: str) -> ssl.SSLContext | None:
+        """The context for a lower-case name, "" for none asked. None only with strict_sni: refuse the client.
+
+        An exact name before a wildcard, which covers one label (RFC 6125 §6.4.3), before the default.
+        """
+        choice = self._choice
+        found = choice.exact.get(server_name)
+        if found is None:
+            found = choice.wildcard.get(server_name.partition(".")[2])
+            if found is None and not self._config.strict_sni:
+                return choice.default
+        return found
+
+    # -- what is served -----------------------------------------------------------------------------------------------
+
+    def entries(self) -> list[CertificateEntry]:
+        """Every certificate that is served, by path."""
+        return [
+            CertificateEntry(
+                pair.names, pair.issuer, pair.not_before, pair.not_after, pair.path, pair.fingerprint,
+                pair.is_development, pair.kind,
+            )
+            for _, pair in sorted(self._pairs.items())
+        ]  # fmt: skip
+
+    def watched(self) -> tuple[Path, ...]:
+        """Folders in which a change of any file calls for `reload`."""
+        folders: list[Path] = []
+        for source in self._sources():
+            named = [source] if isinstance(source, str) else [source.certificate, source.key]
+            paths = [self._folder / name for name in named]
+            folders += [path if path.is_dir() else path.parent for path in paths]
+        if self._config.client_certificates is not None:
+            folders.append((self._folder / self._config.client_certificates.ca).parent)
+        return tuple(dict.fromkeys(folders))
+
+    def reload(self) -> ReloadReport:
+        """Read what changed and serve it; what is broken now is served as it was. Never raises for a bad file."""
+        before = dict(self._pairs)
+        problems: list[str] = []
+        try:
+            self._client_ca = self._read_client_ca()
+        except CertificateError as error:
+            problems += error.problems
+        pairs, faults = self._read()
+        problems += [str(fault) for fault in faults]
+        if not pairs:
+            return ReloadReport((), (), tuple(problems or [self._nothing()]))
+        broken = {fault.path for fault in faults}
+        for path, pair in before.items():
+            if path not in pairs and (path in broken or pair.key_path in broken):
+                pairs[path] = pair
+        self._serve(pairs)
+        old, new = ({pair.digest: pair for pair in some.values()} for some in (before, self._pairs))
+        return ReloadReport(
+            tuple(sorted(str(new[digest].path) for digest in new.keys() - old.keys())),
+            tuple(sorted(str(old[digest].path) for digest in old.keys() - new.keys())),
+            tuple(problems),
+        )
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _sources(self) -> list[str | CertificateConfig]:
+        given = self._config.certificates
+        return [given] if isinstance(given, str) else list(given)
+
+    def _read(self) -> tuple[dict[Path, Pair], list[CertificateFault]]:
+        """Every pair that can be served, by the path of its certificate, and every fault."""
+        from gateway.server.certificate_files import CertificateFault, scan  # noqa: PLC0415  # see __init__
+        from gateway.server.certificate_pairs import Pair, key_names  # noqa: PLC0415
+
+        pairs: dict[Path, Pair] = {}
+        faults: list[CertificateFault] = []
+        for source in self._sources():
+            password = self._config.password
+            try:
+                if not isinstance(source, str):
+                    paths = [self._folder / source.certificate, self._folder / source.key]
+                    password = source.password or password
+                elif (self._folder / source).is_file():
+                    path = self._folder / source
+                    paths = [path, *(name for name in key_names(path) if name.is_file())]
+                else:
+                    paths = scan(self._folder / source)
+            except CertificateFault as fault:
+                faults.append(fault)
+                continue
+            found = self._read_group(paths, password)
+            pairs |= {pair.path: pair for pair in found if isinstance(pair, Pair)}
+            faults += [fault for fault in found if isinstance(fault, CertificateFault)]
+            if not found and not (isinstance(source, str) and isinstance(self._config.certificates, str)):
+                faults.append(CertificateFault(self._folder / str(source), "holds no certificate with a key"))
+        return self._usable(pairs, faults), faults
+
+    def _read_group(self, paths: list[Path], password: str) -> list[Pair | CertificateFault]:
+        from gateway.server.certificate_files import CertificateFault  # noqa: PLC0415  # see __init__
+        from gateway.server.certificate_pairs import join_pairs  # noqa: PLC0415
+
+        files = {}
+        found: list[Pair | CertificateFault] = []
+        for path in dict.fromkeys(paths):
+            try:
+                files[path] = self._reader.read(path, password)
+            except CertificateFault as fault:
+                found.append(fault)
+        return [*found, *join_pairs(files)]
+
+    def _usable(self, pairs: dict[Path, Pair], faults: list[CertificateFault]) -> dict[Path, Pair]:
+        """Those that OpenSSL takes: it has rules of its own, about hashes in signatures for example."""
+        from gateway.server.certificate_files import CertificateFault  # noqa: PLC0415  # see __init__
+
+        known = {pair.digest for pair in self._pairs.values()}
+        usable = {}
+        for path, pair in pairs.items():
+            try:
+                if pair.digest not in known:
+                    self._make((pair,))
+            except (ssl.SSLError, OSError) as error:
+                reason = getattr(error, "reason", None) or error.strerror
+                faults.append(CertificateFault(path, f"OpenSSL refuses it ({reason}); renew it with a P-256 key"))
+            else:
+                usable[path] = pair
+        return usable
+
+    def _read_client_ca(self) -> str:
+        """PEM of the CAs for clients, "" when none are asked for. Raises CertificateError."""
+        asked = self._config.client_certificates
+        if asked is None or asked.mode == "off":
+            return ""
+        path = self._folder / asked.ca
+        try:
+            pem = path.read_text(encoding="ascii", errors="replace")
+            check_client_ca(pem)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+            raise CertificateError(
+                [f"{path}: cannot be used as client_certificates.ca ({reason}); name a PEM file of CA certificates"]
+            ) from None
+        return pem
+
+    def _nothing(self) -> str:
+        where = ", ".join(str(self._folder / one) for one in self._sources() if isinstance(one, str))
+        return (
+            f"{where}: no certificate with its key; put NAME.pem and NAME.key there, or make development certificates "
+            f"with `python -m gateway.development {where}`"
+        )
+
+    # -- contexts -----------------------------------------------------------------------------------------------------
+
+    def _serve(self, pairs: dict[Path, Pair]) -> None:
+        """Choose for each name, and swap the choice in."""
+        from gateway.server.certificate_pairs import time_notes  # noqa: PLC0415  # see __init__
+
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        known = {pair.digest for pair in self._pairs.values()}
+        for pair in pairs.values():
+            for note in (*(pair.notes if pair.digest not in known else ()), *time_notes(pair, now)):
+                self._warn(note)
+        by_name: dict[str, dict[str, Pair]] = {}
+        # The best comes last and wins: valid before expired, real before development, then the one that lasts longest.
+        ranked = sorted(
+            pairs.values(), key=lambda pair: (pair.not_before <= now < pair.not_after, not pair.is_development,
+                                              pair.not_after, pair.path),
+        )  # fmt: skip
+        for pair in ranked:
+            for name in pair.names:
+                by_name.setdefault(name, {})[pair.kind] = pair
+        # A name with an RSA and an ECDSA certificate has one context for both; the client's offer decides.
+        chosen = {name: self._make(tuple(pair for _, pair in sorted(kinds.items()))) for name, kinds in by_name.items()}
+        self._choice = _Choice(
+            exact={name: context for name, context in chosen.items() if not name.startswith("*.")},
+            wildcard={name[2:]: context for name, context in chosen.items() if name.startswith("*.")},
+            default=self._default(pairs, chosen),
+        )
+        self._pairs = pairs
+        served = {id(context) for context in chosen.values()}
+        self._contexts = {key: context for key, context in self._contexts.items() if id(context) in served}
+
+    def _default(self, pairs: dict[Path, Pair], chosen: dict[str, ssl.SSLContext]) -> ssl.SSLContext:
+        wanted = self._config.default.lower()
+        if wanted:
+            found = chosen.get(wanted) or chosen.get(f"*.{wanted.partition('.')[2]}")
+            if found is not None:
+                return found
+            self._warn(f"tls.default: no certificate names {wanted}; the first by path is the default")
+        first = min(pairs.values(), key=lambda pair: (pair.is_development, pair.path))
+        return chosen[first.names[0]]
+
+    def _make(self, group: tuple[Pair, ...]) -> ssl.SSLContext:
+        """The context for `group`: the same one as long as nothing of it changed, so that its tickets stay good."""
+        key = (self._client_ca.encode(), *(pair.digest for pair in group))
+        found = self._contexts.get(key)
+        if found is None:
+            asked = self._config.client_certificates
+            verify = ssl.CERT_OPTIONAL if asked is not None and asked.mode == "request" else ssl.CERT_REQUIRED
+            minimum = _VERSIONS[self._config.minimum_version]
+            found = make_context(((pair.chain, pair.key) for pair in group), minimum, self._client_ca, verify)
+            self._contexts[key] = found
+        return found

@@ -1,0 +1,185 @@
+"""build_site: a loaded configuration becomes a Site: features are built, routes compiled, upstreams made.
+
+Called at start, by every reload, and by `gateway check` and `explain`, which serve nothing. It opens no socket and
+asks no network; what it cannot build it reports with the place in the configuration.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from random import SystemRandom
+from typing import Any
+
+from gateway.config import Loaded
+from gateway.config.problems import ConfigError
+from gateway.deadlines import Sweep
+from gateway.filters import (
+    ORDER,
+    access_log,
+    error_pages,
+    forwarded,
+    https_redirect,
+    metrics,
+    real_ip,
+    redirect,
+    request_headers,
+    request_id,
+    respond,
+    response_headers,
+    rewrite,
+    security_headers,
+    trace,
+)
+from gateway.hooks import Hooks, Route, Shared
+from gateway.http.head import HeadRules, ResponseHeadReader
+from gateway.log_writer import LogOutputs
+from gateway.metrics import Metrics
+from gateway.pipeline import Site, build_plan
+from gateway.routing import RouteConfig, compile_routes, route_names, settings_for
+from gateway.upstream.pool import Wires
+from gateway.upstream.resolver import Resolver
+from gateway.upstream.upstream import Surroundings, Upstream, build_upstream
+
+FALLBACK = "-"  # the route of what matches none, in logs and metrics
+
+
+def _silent(_text: str) -> None:
+    """For a site that will not serve, the log has no reader."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What a process lends to its sites: they come and go, these stay."""
+
+    clock: Callable[[], float] = time.monotonic
+    sweep: Sweep = field(default_factory=Sweep)
+    metrics: Metrics = field(default_factory=Metrics)
+    logs: LogOutputs | None = None
+    warn: Callable[[str], None] = _silent
+    development_host: Callable[[str], bool] | None = None
+
+
+def build_site(loaded: Loaded, services: Services | None = None, generation: int = 1) -> Site:
+    """The Site of `loaded`. Raises ConfigError for what only building finds (a missing CA file, a bad template)."""
+    services = services or Services()
+    config = loaded.config
+    shared = Shared(
+        folder=loaded.folder,
+        generation=generation,
+        warn=services.warn,
+        open_log=services.logs.open if services.logs is not None else None,
+        metrics=services.metrics,
+        wall=time.time,
+        now=services.clock,
+        development_host=services.development_host,
+    )
+    shared = replace(shared, error_reply=_error_reply(loaded, shared))
+    identify = [
+        _build(loaded, name, builder, getattr(config, name), shared)
+        for name, builder in (("real_ip", real_ip.build), ("request_id", request_id.build), ("trace", trace.build))
+    ]
+    named = dict(zip(("real_ip", "request_id", "trace"), identify, strict=True))
+    routes: list[Route] = []
+    for at, (route, name) in enumerate(zip(config.routes, route_names(config.routes), strict=True)):
+        own = replace(shared, route=name)
+        plan = build_plan(list(_features(loaded, route, ("routes", at), own, named)))
+        routes.append(Route(name, plan, settings_for(route, config.defaults), route.upstream or ""))
+    nothing = RouteConfig.model_construct()
+    plan = build_plan(list(_features(loaded, nothing, (), replace(shared, route=FALLBACK), named)))
+    table = compile_routes([(route.match, made) for route, made in zip(config.routes, routes, strict=True)])
+    for text in table.warnings:
+        services.warn(text)
+    return Site(
+        generation=generation,
+        identify=tuple(hooks.identify for hooks in identify if hooks.identify),
+        table=table,
+        fallback=Route(FALLBACK, plan, config.defaults),
+        routes=tuple(routes),
+        upstreams=_upstreams(loaded, services),
+        error_reply=shared.error_reply,  # type: ignore[arg-type]  # set four lines above
+        wall=time.time,
+    )
+
+
+def _features(
+    loaded: Loaded, route: RouteConfig, at: tuple[str | int, ...], shared: Shared, named: dict[str, Hooks]
+) -> Iterator[tuple[str, Hooks]]:
+    """(name, hooks) of every feature on one route, in the order of ORDER."""
+    for name in ORDER:
+        if name in named:
+            yield name, named[name]._replace(identify=None)
+            continue
+        hooks = _feature(loaded, name, route, at, shared)
+        if hooks is not None:
+            yield name, hooks
+
+
+def _feature(
+    loaded: Loaded, name: str, route: RouteConfig, at: tuple[str | int, ...], shared: Shared
+) -> Hooks | None:
+    """The hooks of one feature: the route's own configuration, where it has one, replaces the global one."""
+    config = loaded.config
+    if name == "https_redirect":
+        ports = {str(listener.bind): listener.redirect_to_https for listener in config.listeners}
+        return https_redirect.build({bind: port for bind, port in ports.items() if port})
+    if name == "metrics":
+        return metrics.build(shared)
+    own = getattr(route, name, None)
+    builder, is_global = _BUILDERS[name]
+    chosen = own if own is not None else getattr(config, name) if is_global else None
+    if chosen is None:
+        return None
+    return _build(loaded, name, builder, chosen, shared, at if own is not None else ())
+
+
+_BUILDERS: dict[str, tuple[Callable[[Any, Shared], Hooks], bool]] = {
+    "redirect": (redirect.build, False),
+    "respond": (respond.build, False),
+    "rewrite": (rewrite.build, False),
+    "forwarded": (forwarded.build, True),
+    "request_headers": (request_headers.build, True),
+    "response_headers": (response_headers.build, True),
+    "security_headers": (security_headers.build, True),
+    "access_log": (access_log.build, True),
+}
+
+
+def _build(
+    loaded: Loaded,
+    name: str,
+    builder: Callable[[Any, Shared], Hooks],
+    config: Any,
+    shared: Shared,
+    at: tuple[str | int, ...] = (),
+) -> Hooks:
+    try:
+        return builder(config, shared)
+    except (ValueError, OSError) as error:
+        raise ConfigError([loaded.problem((*at, name), str(error))]) from error
+
+
+def _error_reply(loaded: Loaded, shared: Shared) -> Callable[..., Any]:
+    try:
+        return error_pages.build_error_reply(loaded.config.error_pages, shared)
+    except (ValueError, OSError) as error:
+        raise ConfigError([loaded.problem(("error_pages",), str(error))]) from error
+
+
+def _upstreams(loaded: Loaded, services: Services) -> dict[str, Upstream]:
+    around = Surroundings(
+        wires=Wires(ResponseHeadReader(HeadRules(underscores="keep")), services.sweep, services.clock),
+        resolver=Resolver(services.clock),
+        folder=loaded.folder,
+        warn=services.warn,
+        random=SystemRandom(),
+    )
+    made = {}
+    for name, config in loaded.config.upstreams.items():
+        try:
+            made[name] = build_upstream(name, config, around)
+        except ValueError as error:
+            raise ConfigError([loaded.problem(("upstreams", name), str(error))]) from error
+        made[name].register(services.metrics)
+    return made

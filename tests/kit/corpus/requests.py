@@ -1,0 +1,23 @@
+"""The request corpus as one list: malformed, ambiguous, dangerous, and legitimate but unusual requests.
+
+REFUSED, ACCEPTED and EITHER are its parts by verdict. The cases stand in the modules beside this one, by subject.
+"""
+
+from __future__ import annotations
+
+from tests.kit.corpus import behaviour, chunks, fields, framing, legitimate, request_lines
+from tests.kit.corpus.case import Case, Received
+
+__all__ = ["ACCEPTED", "CASES", "EITHER", "REFUSED", "Case", "Received"]
+
+CASES: tuple[Case, ...] = (
+    *framing.CASES,
+    *chunks.CASES,
+    *request_lines.CASES,
+    *fields.CASES,
+    *behaviour.CASES,
+    *legitimate.CASES,
+)
+REFUSED = tuple(case for case in CASES if case.verdict == "refuse")
+ACCEPTED = tuple(case for case in CASES if case.verdict == "accept")
+EITHER = tuple(case for case in CASES if case.verdict == "either")
