@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+WANTED_DESCRIPTORS = 32_768  # a proxy keeps two in hand for each connection
 START_SECONDS = 15.0  # a peer that does not listen by then will not
 STOP_SECONDS = 1.5  # of grace; nothing here is worth a long farewell
 
@@ -49,6 +51,18 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def raise_descriptors() -> int:
+    """The descriptors each process of the run may have, after asking for all it may ask for; children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(hard, WANTED_DESCRIPTORS)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (ValueError, PermissionError):  # only root may go beyond the hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return wanted
 
 
 class Started:

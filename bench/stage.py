@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.certificates import Pair, make_pair
-from bench.processes import Cores, Started, choose_cores, free_port
+from bench.processes import Cores, Started, choose_cores, free_port, raise_descriptors
 
 MIB = 1024 * 1024
 _HERE = Path(__file__).resolve().parent
@@ -34,6 +34,7 @@ class Stage(NamedTuple):
 def raised(stream_bytes: int, nginx: str | None) -> Iterator[Stage]:
     """A Stage whose origins listen. `stream_bytes` is the size of a large body."""
     cores = choose_cores()
+    raise_descriptors()
     os.sched_setaffinity(0, {cores.others})  # our own clients stay off the proxy's core
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         folder = Path(name)

@@ -1,6 +1,6 @@
 """run(): the life of a serving process, from a loaded configuration to its exit code.
 
-Sockets are opened first, so that a busy port ends it before anything else is done; the data plane answers before the
+Sockets are opened first, so that a busy port ends it before anything else is done; requests are answered before the
 admin side is even imported; signals drain it. Everything is put together here and nowhere else.
 """
 
@@ -8,51 +8,65 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.config import Loaded
-from gateway.config.redact import redacted
-from gateway.http.message import Response
+from gateway import __version__, logs
+from gateway.config import ConfigError, Loaded, redacted
 from gateway.log_writer import LogOutputs
-from gateway.logs import set_up as set_up_logs
 from gateway.metrics import Metrics
-from gateway.pipeline import Site
-from gateway.server.certificates import CertificateStore
+from gateway.server.certificates import CertificateEntry, CertificateError, CertificateStore
 from gateway.server.listener import open_socket
+from gateway.server.settings import ListenerConfig
 from gateway.server.tls import HandshakeGate, TlsLayer
 from gateway.site import Services, build_site
+from gateway.watch import watch
 from gateway.worker import Worker
+
+if TYPE_CHECKING:
+    from gateway.admin.serve import AdminSockets, Running
+    from gateway.admin.state import AdminState
+    from gateway.exchange import Connection
 
 __all__ = ["CLEAN", "DRAIN_CUT_SHORT", "build_site", "run"]
 
 CLEAN = 0
 DRAIN_CUT_SHORT = 4
+# Collections are rare: requests leave no cycles behind (a test sees to it), and what was loaded is frozen.
+GC_THRESHOLDS = (50_000, 20, 100)
 
 
 def run(loaded: Loaded, started: Callable[[], None] = lambda: None) -> int:
     """Serves until SIGTERM or SIGINT; the exit code. Raises OSError (`filename` is the address) if it cannot listen."""
-    import uvloop  # noqa: PLC0415 - the loop is the choice of this function alone
+    import uvloop  # noqa: PLC0415 - whoever only checks or explains does not pay for it
 
-    sockets = _open_sockets(loaded)
+    from gateway.admin.serve import open_sockets as open_admin  # noqa: PLC0415
+
+    logs.set_up(loaded.config.log.level, loaded.config.log.format)
+    life = _Life(loaded)
+    sockets = _open_sockets(loaded.config.listeners)
     try:
-        return uvloop.run(_Life(loaded, sockets).live(started))
+        admin = open_admin(loaded.config.admin)
+        return uvloop.run(life.live(sockets, admin, started))
     finally:
         for opened in sockets:
             opened.close()
         for listener in loaded.config.listeners:
             if listener.bind.path:
-                _remove(listener.bind.path)
+                with contextlib.suppress(OSError):
+                    Path(listener.bind.path).unlink()
 
 
-def _open_sockets(loaded: Loaded) -> list[socket.socket]:
+def _open_sockets(listeners: Sequence[ListenerConfig]) -> list[socket.socket]:
     opened: list[socket.socket] = []
-    for listener in loaded.config.listeners:
+    for listener in listeners:
         try:
             opened.append(open_socket(listener.bind, listener.backlog))
         except OSError as error:
@@ -62,100 +76,169 @@ def _open_sockets(loaded: Loaded) -> list[socket.socket]:
     return opened
 
 
-def _remove(path: str) -> None:
-    import os  # noqa: PLC0415
-
-    with contextlib.suppress(OSError):
-        os.unlink(path)  # noqa: PTH108 - no Path is made for one call
-
-
 class _Life:
-    """One run of the process."""
+    """One run of the process: what has to be known from its start to its end."""
 
-    def __init__(self, loaded: Loaded, sockets: list[socket.socket]) -> None:
+    def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
-        self._sockets = sockets
         self._log = structlog.get_logger("gateway")
         self._metrics = Metrics()
-        self._logs = LogOutputs(self._metrics, lambda text: self._log.warning(text))
-        self._stop = asyncio.Event
-        self._stores: list[CertificateStore] = []
+        self._logs = LogOutputs(self._metrics, self._log.warning)
+        self._stores = certificate_stores(loaded, self._log.warning)
         self._began = time.time()
-        self._ready = False
+        self._serving = False
 
-    async def live(self, started: Callable[[], None]) -> int:
+    async def live(self, sockets: list[socket.socket], admin_sockets: AdminSockets, started: Callable[[], None]) -> int:
+        loop = asyncio.get_running_loop()
+        stop, hurry = asyncio.Event(), asyncio.Event()
+
+        def told() -> None:
+            if stop.is_set():
+                hurry.set()
+            stop.set()
+
+        loop.add_signal_handler(signal.SIGTERM, told)
+        loop.add_signal_handler(signal.SIGINT, told)
+        loop.add_signal_handler(signal.SIGUSR1, self._logs.reopen)
+        worker = await self._start(sockets)
+        started()
+        for warning in self._loaded.warnings:
+            self._log.warning(str(warning))
+        admin = await self._start_admin(worker, admin_sockets)
+        watching = asyncio.ensure_future(watch(self._watched(), self._renew))
+        await stop.wait()
+        self._serving = False
+        watching.cancel()
+        code = await self._drain(worker, hurry)
+        await worker.close()
+        await admin.stop()
+        await loop.run_in_executor(None, self._logs.close)
+        return code
+
+    async def _start(self, sockets: list[socket.socket]) -> Worker:
         loop = asyncio.get_running_loop()
         config = self._loaded.config
-        set_up_logs(config.log.level, config.log.format)
-        stop = asyncio.Event()
-        quick = asyncio.Event()
         services = Services(
             clock=loop.time,
             metrics=self._metrics,
             logs=self._logs,
-            warn=lambda text: self._log.warning(text),
+            warn=self._log.warning,
             development_host=self._is_development_host,
         )
-        layers = [self._tls(listener, services) for listener in config.listeners]
+        layers = [self._tls(store, services) for store in self._stores]
         site = build_site(self._loaded, services)
         worker = Worker(site, config.downstream, self._metrics, services.sweep, self._crashed)
-        for listener, opened, tls in zip(config.listeners, self._sockets, layers, strict=True):
-            await worker.listen(listener, opened, tls)
-        worker.start()
         self._logs.start()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGINT, lambda: (quick.set() if stop.is_set() else None, stop.set()))
-        loop.add_signal_handler(signal.SIGUSR1, self._logs.reopen)
-        self._ready = True
-        started()
-        for warning in self._loaded.warnings:
-            self._log.warning(str(warning))
-        admin = await self._start_admin(worker)
-        await stop.wait()
-        self._ready = False
-        code = await self._drain(worker, quick)
-        if admin is not None:
-            await admin.stop()
-        await worker.close()
-        await loop.run_in_executor(None, self._logs.close)
-        return code
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        for listener, opened, layer in zip(config.listeners, sockets, layers, strict=True):
+            await worker.listen(listener, opened, layer)
+        worker.start()
+        self._serving = True
+        return worker
 
-    async def _drain(self, worker: Worker, quick: asyncio.Event) -> int:
-        seconds = self._loaded.config.shutdown.drain
-        self._log.info("draining", connections=worker.busy, seconds=seconds)
-        drain = asyncio.ensure_future(worker.drain(seconds))
-        hurry = asyncio.ensure_future(quick.wait())
-        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not drain.done():
-            drain.cancel()
-            return DRAIN_CUT_SHORT
-        if not drain.result():
-            self._log.warning("the drain time is over", connections=worker.busy)
-            return DRAIN_CUT_SHORT
-        return CLEAN
-
-    def _tls(self, listener: Any, services: Services) -> Callable[..., Any] | None:
-        if listener.tls is None:
+    def _tls(self, store: CertificateStore | None, services: Services) -> Callable[..., TlsLayer] | None:
+        if store is None:
             return None
-        store = CertificateStore(listener.tls, self._loaded.folder, services.warn)
-        self._stores.append(store)
         gate = HandshakeGate(self._metrics)
 
-        def layer(connection: Any, inner: Callable[..., Any]) -> TlsLayer:
+        def layer(connection: Connection, inner: Callable[[Connection], asyncio.Protocol]) -> TlsLayer:
             return TlsLayer(store, connection, inner, services.sweep, services.clock, gate)
 
         return layer
 
+    def _renew(self) -> None:
+        """Certificate files have changed."""
+        for store in filter(None, self._stores):
+            report = store.reload()
+            for problem in report.problems:
+                self._log.error(f"{problem} (what was served before is served still)")
+            if report.added or report.removed:
+                self._log.info("certificates changed", added=report.added, removed=report.removed)
+
+    def _certificates(self) -> list[CertificateEntry]:
+        return [entry for store in self._stores if store is not None for entry in store.entries()]
+
+    def _watched(self) -> list[Path]:
+        return [path for store in self._stores if store is not None for path in store.watched()]
+
     def _is_development_host(self, name: str) -> bool:
-        return any(entry.is_development for store in self._stores for entry in store.entries() if name in entry.names)
+        return any(entry.is_development for entry in self._certificates() if name in entry.names)
 
     def _crashed(self, error: BaseException) -> None:
         self._log.error("a bug in the gateway", exc_info=error)
 
-    async def _start_admin(self, worker: Worker) -> Any:
-        raise NotImplementedError
+    # -- the admin side -----------------------------------------------------------------------------------------------
+
+    async def _start_admin(self, worker: Worker, sockets: AdminSockets) -> Running:
+        from gateway.admin.serve import start_admin  # noqa: PLC0415
+
+        return await start_admin(self._loaded.config.admin, self._admin_state(worker), sockets)
+
+    def _admin_state(self, worker: Worker) -> AdminState:
+        from gateway.admin.state import AdminState, Reload  # noqa: PLC0415
+
+        config = self._loaded.config
+        return AdminState(
+            metrics=self._metrics,
+            version=__version__,
+            ready=lambda: (self._serving, () if self._serving else ("draining",)),
+            generation=lambda: worker.site.generation,
+            last_reload=lambda: Reload(self._began, ok=True),
+            status=lambda: {
+                "uptime_seconds": round(time.time() - self._began, 3),
+                "connections": worker.busy,
+                "draining": worker.wire.draining,
+                "listeners": [str(listener.bind) for listener in config.listeners],
+                "routes": len(worker.site.routes),
+            },
+            config=lambda: redacted(config),
+            certificates=self._certificates,
+            upstreams=lambda: [upstream_status(upstream) for upstream in worker.site.upstreams.values()],
+        )
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def _drain(self, worker: Worker, hurry: asyncio.Event) -> int:
+        """Lets what is open finish; a second signal, or the end of the drain time, cuts it."""
+        seconds = self._loaded.config.shutdown.drain
+        self._log.info("draining", connections=worker.busy, seconds=seconds)
+        drain = asyncio.ensure_future(worker.drain(seconds))
+        impatience = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
+        impatience.cancel()
+        if drain.done() and drain.result():
+            return CLEAN
+        drain.cancel()
+        self._log.warning("connections are cut", connections=worker.busy)
+        return DRAIN_CUT_SHORT
 
 
-def _unused() -> tuple[type[Site], type[Response], Any]:
-    return Site, Response, redacted
+def certificate_stores(loaded: Loaded, warn: Callable[[str], None]) -> list[CertificateStore | None]:
+    """One per listener, None for plain ones. Raises ConfigError for certificates that cannot be served."""
+    stores: list[CertificateStore | None] = []
+    for at, listener in enumerate(loaded.config.listeners):
+        try:
+            stores.append(CertificateStore(listener.tls, loaded.folder, warn) if listener.tls is not None else None)
+        except CertificateError as error:
+            path = ("listeners", at, "tls", "certificates")
+            raise ConfigError([loaded.problem(path, problem) for problem in error.problems]) from None
+    return stores
+
+
+def upstream_status(upstream: Any) -> dict[str, Any]:
+    """One upstream for the admin side."""
+    return {
+        "name": upstream.name,
+        "endpoints": [
+            {
+                "name": endpoint.name,
+                "weight": endpoint.weight,
+                "connections": {
+                    state: getattr(endpoint.pool, state) for state in ("idle", "active", "connecting", "queued")
+                },
+            }
+            for endpoint in upstream.endpoints
+        ],
+    }

@@ -24,7 +24,6 @@ from gateway.http.message import Request, Response
 if TYPE_CHECKING:
     from gateway.errors import Fault
     from gateway.flow import Source
-    from gateway.hooks import Route
 
 
 class ClientCertificate(NamedTuple):
@@ -65,7 +64,8 @@ class Connection:
     """
 
     __slots__ = (
-        "behind_proxy", "identity", "listener", "local", "on_lost", "opened", "peer", "peer_port", "requests", "tls", "unix",
+        "behind_proxy", "identity", "listener", "local", "on_lost", "opened", "peer", "peer_port", "requests", "tls",
+        "unix",
     )  # fmt: skip
 
     def __init__(
@@ -123,7 +123,7 @@ class Exchange:
         self.network = 0  # autonomous system number
         self.tier = ""
         self.site: Any = None
-        self.route: Route = None  # type: ignore[assignment]  # set by pipeline.answer before anything reads it
+        self.route: Any = None  # a Route (hooks.py); set by pipeline.answer before anything reads it
         self.verdict: Verdict | None = None
         self.key: Any = None
         self.entry: Any = None

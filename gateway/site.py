@@ -77,7 +77,7 @@ def build_site(loaded: Loaded, services: Services | None = None, generation: int
     )
     shared = replace(shared, error_reply=_error_reply(loaded, shared))
     identify = [
-        _build(loaded, name, builder, getattr(config, name), shared)
+        _build(loaded, (name,), builder, getattr(config, name), shared)
         for name, builder in (("real_ip", real_ip.build), ("request_id", request_id.build), ("trace", trace.build))
     ]
     named = dict(zip(("real_ip", "request_id", "trace"), identify, strict=True))
@@ -116,9 +116,7 @@ def _features(
             yield name, hooks
 
 
-def _feature(
-    loaded: Loaded, name: str, route: RouteConfig, at: tuple[str | int, ...], shared: Shared
-) -> Hooks | None:
+def _feature(loaded: Loaded, name: str, route: RouteConfig, at: tuple[str | int, ...], shared: Shared) -> Hooks | None:
     """The hooks of one feature: the route's own configuration, where it has one, replaces the global one."""
     config = loaded.config
     if name == "https_redirect":
@@ -131,7 +129,8 @@ def _feature(
     chosen = own if own is not None else getattr(config, name) if is_global else None
     if chosen is None:
         return None
-    return _build(loaded, name, builder, chosen, shared, at if own is not None else ())
+    place = (*at, name) if own is not None else (name,)
+    return _build(loaded, place, builder, chosen, shared)
 
 
 _BUILDERS: dict[str, tuple[Callable[[Any, Shared], Hooks], bool]] = {
@@ -147,17 +146,12 @@ _BUILDERS: dict[str, tuple[Callable[[Any, Shared], Hooks], bool]] = {
 
 
 def _build(
-    loaded: Loaded,
-    name: str,
-    builder: Callable[[Any, Shared], Hooks],
-    config: Any,
-    shared: Shared,
-    at: tuple[str | int, ...] = (),
+    loaded: Loaded, place: tuple[str | int, ...], builder: Callable[[Any, Shared], Hooks], config: Any, shared: Shared
 ) -> Hooks:
     try:
         return builder(config, shared)
     except (ValueError, OSError) as error:
-        raise ConfigError([loaded.problem((*at, name), str(error))]) from error
+        raise ConfigError([loaded.problem(place, str(error))]) from error
 
 
 def _error_reply(loaded: Loaded, shared: Shared) -> Callable[..., Any]:

@@ -7,9 +7,9 @@ can outlive it), swaps its Site as one reference, and drains without cutting an 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gateway.deadlines import TICK, Sweep
@@ -86,7 +86,7 @@ class Worker:
             inner=inner,
             sweep=self.sweep,
             clock=self._loop.time,
-            report=lambda event, connection: refused(event),
+            report=refused,
             header_timeout=self._settings.head_timeout,
         )
         self._entrances.append(entrance)
@@ -122,9 +122,11 @@ class Worker:
                 door.drain()
         for connection in list(self.wire.live):
             connection.drain()
-        deadline = self._loop.time() + seconds
-        while self.busy and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        empty = asyncio.Event()
+        self.caps.on_empty = empty.set
+        if self.busy:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(empty.wait(), seconds)
         return not self.busy
 
     async def close(self) -> None:
@@ -155,12 +157,7 @@ def connection_room() -> int:
     return max(64, min((soft - 128) // 2, 1_000_000))
 
 
-def folder_of(path: Path) -> Path:
-    """Where relative paths of a configuration file start."""
-    return path.resolve().parent
-
-
-def _refusals(metrics: Metrics) -> Callable[[str], None]:
+def _refusals(metrics: Metrics) -> Callable[[str, Connection], None]:
     slots = {
         reason: metrics.counter(
             "gateway_connections_refused_total", "Connections closed before a request was read.", reason=reason
@@ -169,7 +166,7 @@ def _refusals(metrics: Metrics) -> Callable[[str], None]:
     }
     values = metrics.values
 
-    def count(reason: str) -> None:
+    def count(reason: str, connection: Connection) -> None:
         values[slots[reason]] += 1
 
     return count

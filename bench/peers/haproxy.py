@@ -9,7 +9,7 @@ import re
 import subprocess
 
 from bench.peers import DENIAL, RESPONSE_FIELDS, Peer, Ports, find_program
-from bench.processes import Started
+from bench.processes import Started, raise_descriptors
 from bench.stage import Stage
 
 
@@ -37,7 +37,7 @@ def _configuration(stage: Stage, ports: Ports) -> str:
     return f"""
 global
   nbthread 1
-  maxconn 9000
+  maxconn {raise_descriptors() // 2 - 200}
   log stdout format raw local0
   ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults

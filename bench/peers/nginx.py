@@ -36,7 +36,7 @@ def _configuration(stage: Stage, ports: Ports, folder: str) -> str:
     added = "\n".join(f'    add_header {name} "{value}" always;' for name, value in RESPONSE_FIELDS.items())
     temporary = "\n".join(f"  {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi"))
     return f"""
-daemon off; worker_processes 1; pid {folder}/nginx.pid; worker_rlimit_nofile 20000;
+daemon off; worker_processes 1; pid {folder}/nginx.pid; worker_rlimit_nofile 32000;
 {"user root;" if os.geteuid() == 0 else ""}
 events {{ worker_connections 19000; }}
 http {{

@@ -6,7 +6,6 @@ gateway bounds the connections of one. Over TLS the client's own state is droppe
 
 from __future__ import annotations
 
-import resource
 import socket
 import ssl
 import time
@@ -14,7 +13,7 @@ import time
 from bench.cpu import resident_bytes
 from bench.effort import Effort
 from bench.peers import Peer, Running, running
-from bench.processes import say
+from bench.processes import raise_descriptors, say
 from bench.stage import Stage
 from bench.table import Bar, Row, judge
 from bench.work.bodies import read_head
@@ -28,7 +27,7 @@ SECURE = Bar(60, 40, unit="KiB")
 
 def idle(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
     """Plain, then TLS."""
-    count = min(effort.idle_connections, _raise_limit() - _SPARE)
+    count = min(effort.idle_connections, raise_descriptors() // 2 - _SPARE)
     rows: list[Row] = []
     for secure, bar in ((False, PLAIN), (True, SECURE)):
         work = "idle tls" if secure else "idle"
@@ -42,13 +41,6 @@ def idle(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
         judged = judge(measured, bar)
         rows += [row._replace(passed=False) if row.passed and "not stay" in row.note else row for row in judged]
     return rows
-
-
-def _raise_limit() -> int:
-    """The number of descriptors this process may have, after asking for all it may ask for."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def _rest(peer: Running, count: int, *, secure: bool) -> tuple[float, int]:

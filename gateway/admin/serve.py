@@ -101,7 +101,7 @@ async def start_admin(config: AdminConfig, state: AdminState, sockets: AdminSock
     running = Running()
     register_vitals(state)
     loop = asyncio.get_running_loop()
-    opened = sockets or await loop.run_in_executor(None, open_sockets, config)
+    opened = sockets if sockets is not None else await loop.run_in_executor(None, open_sockets, config)
     if opened.bind is None and opened.probe is None:
         return running
     pages = await loop.run_in_executor(None, importlib.import_module, "gateway.admin.app")

@@ -263,7 +263,8 @@ def _own_sentence(finding: Finding) -> str:
     clean = scrubbed(said, tuple(secrets))
     if clean is not None:
         return clean
-    return f"the value of {join_choices(dict.fromkeys(secret.shown for secret in secrets), 'and')} is not accepted here"
+    shown = join_choices((quoted(secret.shown) for secret in secrets), "and")
+    return f"the value of {shown} is not accepted here"
 
 
 def _named_secrets(node: Node, name: str) -> list[Secret]:
@@ -273,5 +274,5 @@ def _named_secrets(node: Node, name: str) -> list[Secret]:
     if isinstance(node.value, list):
         return [secret for child in node.value for secret in _named_secrets(child, name)]
     if hides(name) and isinstance(node.value, str) and node.value and not node.shown:
-        return [Secret(node.value, f"`{name}`")]
+        return [Secret(node.value, name)]
     return []

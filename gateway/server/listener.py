@@ -24,13 +24,14 @@ from gateway.server.settings import Bind, ListenerConfig
 class Caps:
     """Open connections, in all and by client: one IPv4 address, or one IPv6 /64."""
 
-    __slots__ = ("_clients", "_open", "_per_client", "_total", "refused_client", "refused_total")
+    __slots__ = ("_clients", "_open", "_per_client", "_total", "on_empty", "refused_client", "refused_total")
 
     def __init__(self, total: int, per_client: int | None) -> None:
         self._total = total
         self._per_client = per_client
         self._clients: dict[str, int] = {}
         self._open: dict[Connection, str] = {}
+        self.on_empty: Callable[[], None] | None = None  # called when the last connection has gone
         self.refused_total = 0
         self.refused_client = 0
 
@@ -61,6 +62,8 @@ class Caps:
                 self._clients[client] = held
             else:
                 del self._clients[client]
+            if not self._open and self.on_empty is not None:
+                self.on_empty()
 
 
 def client_prefix(address: str) -> str:

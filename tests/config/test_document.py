@@ -115,7 +115,7 @@ def test_depth_is_bounded() -> None:
         "a: " + "[" * 100_000,
         "{a: " * 5_000,
         "- " * 5_000 + "x",
-        f"a: &a {deep}\nb: [*a]\n",
+        f"a: &a {deep}\nb: [[*a]]\n",
     ):
         assert "nested deeper than 64 levels" in refusal(text)
 

@@ -19,7 +19,7 @@ from gateway.config.syntax import unreadable, yaml_fault
         ("a: 1\n\tb: 2\n", "2:1: a tab cannot indent YAML: use spaces"),
         ("a: `x`\n", "1:4: text that begins with ``` must be in quotes"),
         ("a: %x\n", "1:4: text that begins with `%` must be in quotes"),
-        ('a: "\\xZZ"\n', "1:5: an escape in double quotes is cut short"),
+        ('a: "\\xZZ"\n', "1:7: an escape in double quotes is cut short"),
         ('a: "\\UFFFFFFFF"\n', "1:7: an escape in double quotes names no character"),
         ("a: &\n", "1:5: a name is missing after `&` or `*`"),
         ("a: !x!y z\n", "1:4: a tag is not known here"),

@@ -6,6 +6,7 @@ Whether a gateway obeys them is tested elsewhere; here is only what a slip of th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Iterable
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.kit.corpus.paths import SPELLINGS
 from tests.kit.corpus.requests import ACCEPTED, CASES, EITHER, REFUSED, Case
 
 
-def _repeated(items: list[bytes] | list[str]) -> list[bytes | str]:
+def _repeated(items: Iterable[Hashable]) -> list[Hashable]:
     return [item for item, count in Counter(items).items() if count > 1]
 
 

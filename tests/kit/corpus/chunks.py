@@ -174,7 +174,8 @@ CASES: tuple[Case, ...] = (
     *(refuse(f"chunked body: {name}", chunked(body), why, _CHUNKED) for name, body, why in _BODIES),
     *(refuse(f"trailer: {name}", chunked(b"5\r\nhello\r\n0\r\n" + lines + b"\r\n"), why, _TRAILERS)
       for name, lines, why in _BAD_TRAILERS),
-    either("chunks: white space behind the coding", post(b"Transfer-Encoding: chunked \t", body=b"5\r\nhello\r\n" + _END),
+    either("chunks: white space behind the coding",
+           post(b"Transfer-Encoding: chunked \t", body=b"5\r\nhello\r\n" + _END),
            "no part of the value, and a disguise all the same", "RFC 9112 §5.1", Received(b"POST", b"/", b"hello")),
     either("chunk extension: lone semicolon", _extension(b";"), "RFC 2616 allowed it; never another body", _EXTENSIONS,
            Received(b"POST", b"/", b"hello")),
