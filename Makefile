@@ -36,12 +36,12 @@ types: setup-dev
 	@$(PYTHON_IN_VENV) -m mypy
 
 docs: setup-dev ## rewrite the generated pages of docs/reference
-	@$(PYTHON_IN_VENV) tools/reference_errors.py
-	@$(PYTHON_IN_VENV) -m gateway.config.reference
+	@for page in tools/reference_*.py; do $(PYTHON_IN_VENV) $$page || exit 1; done
+	@$(PYTHON_IN_VENV) -m gateway.admin.reference
 
 docs-check: setup-dev
-	@$(PYTHON_IN_VENV) tools/reference_errors.py --check
-	@$(PYTHON_IN_VENV) -m gateway.config.reference --check
+	@for page in tools/reference_*.py; do $(PYTHON_IN_VENV) $$page --check || exit 1; done
+	@$(PYTHON_IN_VENV) -m gateway.admin.reference --check
 
 bench: setup-dev ## CPU per request beside the peers found here (nginx, haproxy, ...)
 	@$(PYTHON_IN_VENV) -m bench $(BENCH_ARGS)

@@ -12,11 +12,11 @@ class Effort(NamedTuple):
     """The bounds of one run."""
 
     rounds: int = 3
-    seconds: float = 4.0  # of load per peer and round
+    seconds: float = 3.0  # of load per peer and round
     stream_bytes: int = 1024**3
     idle_connections: int = 10_000
     starts: int = 7
     routes: int = 5_000
 
 
-QUICK = Effort(rounds=1, seconds=1.0, stream_bytes=128 * 1024**2, idle_connections=1_000, starts=3)
+QUICK = Effort(rounds=1, seconds=1.0, stream_bytes=128 * 1024**2, idle_connections=4_000, starts=3)

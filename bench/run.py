@@ -47,8 +47,14 @@ PEERS = {
     "traefik": traefik.find,
     "caddy": caddy.find,
 }
-# Memory, bodies and starts are compared with the yardstick only: the others would double the run and answer nothing.
-_SIDE_BY_SIDE = {"proxied", "tls", "answered", "handshake"}
+_QUIET = 0.5  # load average below which a machine is left to us
+# Which peers stand beside the gateway unless --peers says: the bars name all of them for one workload only.
+_BESIDE = {
+    "proxied": set(PEERS),
+    "tls": {"nginx", "gateway", "haproxy"},
+    "answered": {"nginx", "gateway", "haproxy"},
+    "handshake": {"nginx", "gateway", "haproxy"},
+}
 
 
 def main() -> None:
@@ -62,17 +68,22 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     effort = _effort(options)
+    busy = os.getloadavg()[0]
+    if busy > _QUIET:
+        say(f"load average {busy:.1f}: others use this machine, figures will scatter")
     begun = time.monotonic()
     rows: list[Row] = []
     with stages.raised(effort.stream_bytes, find_program("nginx")) as stage:
         for name in options.work or WORK:
-            chosen = peers if name in _SIDE_BY_SIDE or options.peers else _yardsticks(peers)
+            beside = set(PEERS) if options.peers else _BESIDE.get(name, {"nginx", "gateway"})
+            chosen = [peer for peer in peers if peer.name in beside]
             try:
                 rows += WORK[name](stage, chosen, effort)
             except StartFailed as failure:
                 raise SystemExit(str(failure)) from None
     print(f"{_machine()}; {', '.join(f'{peer.name} {peer.version}' for peer in peers)}")
-    print(f"{effort.rounds} rounds of {effort.seconds:g} s, medians; {time.monotonic() - begun:.0f} s in all\n")
+    print(f"{effort.rounds} rounds of {effort.seconds:g} s, medians; {time.monotonic() - begun:.0f} s in all; ", end="")
+    print(f"load average before: {busy:.1f}\n")
     print(render(rows))
     if options.json:
         _write(Path(options.json), rows, peers, effort)
@@ -85,7 +96,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="The gateway beside its peers, for the same work.")
     parser.add_argument("work", nargs="*", metavar="WORK", help=f"any of {', '.join(WORK)} (default: all)")
     parser.add_argument("--rounds", type=int, help="rounds per peer (3)")
-    parser.add_argument("--seconds", type=float, help="seconds of load per peer and round (4)")
+    parser.add_argument("--seconds", type=float, help="seconds of load per peer and round (3)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, metavar="PEER", help=f"only these of {', '.join(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="one short round of everything, under a minute")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON too")
@@ -103,10 +114,6 @@ def _effort(options: argparse.Namespace) -> Effort:
     if options.seconds:
         effort = effort._replace(seconds=options.seconds)
     return effort
-
-
-def _yardsticks(peers: list[Peer]) -> list[Peer]:
-    return [peer for peer in peers if peer.name in ("nginx", "gateway")]
 
 
 def _machine() -> str:

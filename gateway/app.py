@@ -116,10 +116,8 @@ class _Life:
         return code
 
     async def _start(self, sockets: list[socket.socket]) -> Worker:
-        loop = asyncio.get_running_loop()
         config = self._loaded.config
         services = Services(
-            clock=loop.time,
             metrics=self._metrics,
             logs=self._logs,
             warn=self._log.warning,

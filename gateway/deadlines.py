@@ -38,6 +38,14 @@ class Sweep:
         return len(self._members)
 
     def run(self, now: float) -> None:
-        """Expires every member whose deadline is before `now`."""
+        """Expires every member whose deadline is before `now`. An exception of one is raised when all have had theirs."""
+        failure: Exception | None = None
         for member in [member for member in self._members if member.deadline <= now]:
-            member.expire(now)
+            if member.deadline > now or member not in self._members:
+                continue  # another's expiry has moved it
+            try:
+                member.expire(now)
+            except Exception as error:  # noqa: BLE001 - one that fails must not keep the others alive
+                failure = error
+        if failure is not None:
+            raise failure

@@ -1,17 +1,19 @@
 """Connection, Exchange and Verdict: what is known about a request, and who may say so.
 
-A field has one writer and later steps only read it. In the order of the journey:
+A field has one writer and later steps only read it (a fault is written by whoever finds out). In the order of the
+journey, to which tests/test_exchange.py holds the code:
 
-    step      writer                  fields
-    receive   server/http1            connection, request, source, now, started
-    identify  filters                 client, scheme, trusted, chain, id, trace, country, network, tier
-    route     pipeline                site, route
-    admit     filters                 verdict (only if it stops here), path and query rewrites (filters/rewrite)
-    lookup    cache                   key, entry, cache_status
-    forward   proxy                   endpoint, attempts, fault, upstream_seconds
-    accept    filters                 response (the origin's, edited)
-    deliver   pipeline, server/http1  response, sent
-    log       access_log, metrics     nothing
+    step      writer                         fields
+    receive   server/http1                   connection, request, source, now, started
+    identify  filters                        client, scheme, trusted, chain, id, trace, country, network, tier
+    route     pipeline                       site, route
+    admit     pipeline, proxy                verdict (a filter's, if it stops here; filters/rewrite edits the request)
+    lookup    cache                          key, entry, cache_status
+    forward   proxy                          endpoint, attempts, upstream_seconds, received (of a tunnel)
+    accept    filters                        response (the origin's, edited)
+    deliver   pipeline, server/http1         response, sent, ended
+    any       pipeline, proxy, server/http1  fault
+    log       access_log, metrics            nothing
 """
 
 from __future__ import annotations
@@ -101,8 +103,8 @@ class Exchange:
     """One request and its answer (RFC 9110 §3.4 names the pair). See the table above."""
 
     __slots__ = (
-        "attempts", "cache_status", "chain", "client", "connection", "country", "endpoint", "entry", "fault", "id",
-        "key", "network", "now", "received", "request", "response", "route", "scheme", "sent", "site", "source",
+        "attempts", "cache_status", "chain", "client", "connection", "country", "ended", "endpoint", "entry", "fault",
+        "id", "key", "network", "now", "received", "request", "response", "route", "scheme", "sent", "site", "source",
         "started", "tier", "trace", "trusted", "upstream_seconds", "verdict",
     )  # fmt: skip
 
@@ -133,4 +135,5 @@ class Exchange:
         self.fault: Fault | None = None
         self.upstream_seconds = 0.0  # from the first byte sent to the head received
         self.response: Response | None = None
+        self.ended = 0.0  # loop time at which the response had been written whole, or was given up
         self.sent = 0  # bytes of the response body that were written downstream

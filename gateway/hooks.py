@@ -73,12 +73,10 @@ class Shared:
     route        name of the route the hooks are for, "" for global ones
     warn         (text): reported at load, once
     error_reply  (exchange, status, token, detail) -> Response: the negotiated error page (filters/error_pages)
-    write_log    (line: bytes): the access log's non-blocking writer
-    open_log     (output) -> write_log for "stdout", "stderr" or a path; one writer per output (gateway/log_writer.py)
+    open_log     (output) -> (line: bytes) -> None: a writer that never blocks, for "stdout", "stderr" or a path
     metrics      the registry: slots are taken at build, `metrics.values[slot] += n` per request
-    counter      (metric, labels...) -> add(n): plain integer counters (gateway/state/counters.py)
     wall         () -> seconds since the epoch
-    now          () -> seconds on the clock of Exchange.now and .started
+    now          () -> seconds on the clock of Exchange.now, .started and .ended
     development_host  (server name) -> bool: is it served with a development certificate? Asked once per name
     """
 
@@ -87,10 +85,8 @@ class Shared:
     route: str = ""
     warn: Callable[[str], None] = print
     error_reply: Callable[..., Response] | None = None
-    write_log: Callable[[bytes], None] | None = None
     open_log: Callable[[str], Callable[[bytes], None]] | None = None
     metrics: Metrics | None = None
-    counter: Callable[..., Any] | None = None
     wall: Callable[[], float] | None = None
     now: Callable[[], float] | None = None
     development_host: Callable[[str], bool] | None = None

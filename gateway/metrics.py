@@ -137,6 +137,16 @@ class Metrics:
         """
         self._declare(name, "gauge", help, label_names, ()).readers[owner] = read
 
+    def forget(self, **labels: str) -> None:
+        """Drops the functions whose series have these labels: what they read is gone. Numbers in slots stay."""
+        wanted = set(labels.items())
+        for declared in self._declared.values():
+            declared.series = {
+                key: found
+                for key, found in declared.series.items()
+                if isinstance(found, int | Histogram) or not wanted.issubset(key)
+            }
+
     def families(self) -> Iterator[Family]:
         """A snapshot, metric by metric, in order of registration. Run it on the thread that adds to `values`."""
         for name, declared in list(self._declared.items()):

@@ -20,7 +20,7 @@ from gateway.routing import RouteTable
 
 # What the gateway itself answers for, or refuses (RFC 9110 §9.3.6, §9.3.8, §7.6.2).
 _SPECIAL = frozenset({b"CONNECT", b"OPTIONS", b"TRACE"})
-# Values of Connection that say nothing about other fields.
+# Values of Connection that say nothing about other fields, where there is no second field of that name.
 PLAIN_OPTIONS = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b"Upgrade", b"upgrade"})
 _ALLOW = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
@@ -175,7 +175,7 @@ def accept(exchange: Exchange, response: Response) -> None:
     plan: Plan = exchange.route.plan
     drop = plan.drop_response
     connection = response.index.get(b"connection")
-    if connection is not None and connection not in PLAIN_OPTIONS:
+    if connection is not None and (connection not in PLAIN_OPTIONS or len(response.index) != len(response.fields)):
         drop = drop.union(nominated(response.fields))
     response.fields = [field for field in response.fields if field[0] not in drop]
     for hook in plan.accept:

@@ -51,11 +51,12 @@ class _Forwarding:
     """
 
     __slots__ = (
-        "_connection", "_downstream", "_endpoint", "_exchange", "_head", "_proxy", "_sender", "_settings", "_task",
-        "_upgrade", "_upstream", "_wait", "done",
+        "_began", "_connection", "_downstream", "_endpoint", "_exchange", "_head", "_proxy", "_sender", "_settings",
+        "_task", "_upgrade", "_upstream", "_wait", "done",
     )  # fmt: skip
 
-    _endpoint: Endpoint
+    _began: float  # loop time at which the request was sent
+    _endpoint: Endpoint | None  # picked for the attempt under way, or for the first one
     _connection: UpstreamConnection | None
     _head: UpstreamHead
     _wait: Wait
@@ -70,6 +71,7 @@ class _Forwarding:
         self._sender: RequestSender | None = None
         self._upgrade = b""
         self._connection = None
+        self._endpoint = None
         self._task: EagerTask | None = None
         self.done = False
         request = exchange.request
@@ -90,15 +92,14 @@ class _Forwarding:
         """Sends the request on an idle connection; False if there is none, and nothing has happened yet."""
         exchange, upstream = self._exchange, self._upstream
         try:
-            endpoint = upstream.pick(exchange)
-            connection = endpoint.pool.take()
+            self._endpoint = endpoint = upstream.pick(exchange)
+            self._connection = connection = endpoint.pool.take()
             if connection is None:
                 return False
-            self._connection, self._endpoint = connection, endpoint
             self._head = upstream_head(exchange, upstream)
             exchange.endpoint = endpoint.name
             exchange.attempts = 1
-            exchange.upstream_seconds = self._ask(connection)
+            self._began = self._ask(connection)
             self._wait = wait = connection.wait_head()
             wait.call(self._answered)
         except Exception as error:  # noqa: BLE001
@@ -111,14 +112,13 @@ class _Forwarding:
         connection = self._connection
         try:
             response: Response = self._wait.result()
-            exchange.upstream_seconds = self._proxy.clock() - exchange.upstream_seconds
+            exchange.upstream_seconds = self._proxy.clock() - self._began
             streaming = self._deliver(connection, response)  # type: ignore[arg-type]
         except UpstreamFault as fault:
-            exchange.upstream_seconds = 0.0
-            self._release()
-            if self._downstream.started or not self._may_retry(fault):
+            if not self._may_retry(fault):
                 self._end(fault)
             else:
+                self._release()
                 self._go_on(self._run())
         except Exception as error:  # noqa: BLE001
             self._end(error)
@@ -146,11 +146,14 @@ class _Forwarding:
             self._release()
         if error is None:
             return
-        if isinstance(error, Fault):
-            self._failed(error)
-        else:
+        if not isinstance(error, Fault):
             self._proxy.crashed(error)
-            self._failed(GatewayFault(Cause.BUG, type(error).__name__))
+            error = GatewayFault(Cause.BUG, type(error).__name__)
+        try:
+            self._failed(error)
+        except Exception as bug:  # noqa: BLE001 - a filter that fails on the error reply too
+            self._proxy.crashed(bug)
+            self._downstream.abort(error)
 
     # -- every other case ---------------------------------------------------------------------------------------------
 
@@ -193,8 +196,11 @@ class _Forwarding:
             self._sender = await self._body_sender()
         self._head = upstream_head(exchange, upstream)
         tried: set[Endpoint] | tuple[()] = ()
+        failure: UpstreamFault | None = None
         while True:
-            self._endpoint = endpoint = upstream.pick(exchange, tried)
+            # A pick is a turn: where there was no idle connection to take, the first one counts.
+            endpoint = self._endpoint or upstream.pick(exchange, tried)
+            self._endpoint = endpoint
             exchange.endpoint = endpoint.name
             exchange.attempts += 1
             try:
@@ -203,19 +209,23 @@ class _Forwarding:
                 tried = {*tried, endpoint}
                 if len(tried) >= len(upstream.endpoints) or not self._may_retry(fault):
                     raise
+                self._endpoint = None
                 continue
             self._connection = connection
             try:
-                began = self._ask(connection)
+                if failure is not None and self._sender is not None and not self._sender.replayable:
+                    raise failure  # while it was made, more of the body has come than is kept
+                self._began = self._ask(connection)
                 response = await connection.wait_head()
-                exchange.upstream_seconds = self._proxy.clock() - began
+                exchange.upstream_seconds = self._proxy.clock() - self._began
                 streaming = self._deliver(connection, response)
                 if streaming is not None:
                     await streaming
                 return
             except UpstreamFault as fault:
-                if self._downstream.started or not self._may_retry(fault):
+                if fault is failure or not self._may_retry(fault):
                     raise
+                failure = fault
             finally:
                 if self._connection is not None:
                     self._release()
@@ -223,12 +233,15 @@ class _Forwarding:
     def _release(self) -> None:
         """Gives the connection back, once: after that it may be another exchange's already."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            self._endpoint.pool.release(connection)
+        endpoint, self._endpoint = self._endpoint, None
+        if connection is not None and endpoint is not None:
+            endpoint.pool.release(connection)
 
     def _may_retry(self, fault: UpstreamFault) -> bool:
-        """Whether another attempt is allowed (RFC 9110 §9.2.2)."""
+        """Whether another attempt is allowed (RFC 9110 §9.2.2); never once a byte of a response has come."""
         retry = fault.cause.retry
+        if self._downstream.started or (self._connection is not None and self._connection.received):
+            return False
         if retry is Retry.NEVER or self._exchange.attempts > self._upstream.retries:
             return False
         if self._sender is not None and not self._sender.replayable:
@@ -239,10 +252,11 @@ class _Forwarding:
         """What sends the request body: as it comes, or, buffered, once it is here as a whole."""
         buffering, limit = self._settings.buffering, self._settings.body_limit
         if not buffering.request:
-            return RequestSender(self._exchange.request.length, self._downstream, limit)
+            drop = self._exchange.route.plan.drop_request
+            return RequestSender(self._exchange.request.length, self._downstream, limit, drop=drop)
         spool = Spool(buffering.folder, buffering.request)
-        self._downstream.read_body(spool, limit)
         try:
+            self._downstream.read_body(spool, limit)
             await spool.whole
         except BaseException:
             spool.close()
@@ -252,7 +266,7 @@ class _Forwarding:
     def _ask(self, connection: UpstreamConnection) -> float:
         """Sends the request; returns when that was."""
         head, upgrade = self._head, self._upgrade
-        host = head.host or self._endpoint.host_header
+        host = head.host or self._endpoint.host_header  # type: ignore[union-attr]  # it has been picked
         connection.on_informational = self._informational
         began = self._proxy.clock()
         if self._sender is None:
@@ -278,7 +292,7 @@ class _Forwarding:
             return self._tunnel(connection, response)
         if status in settings.intercept:
             reply = exchange.site.error_reply(exchange, status, "", "")
-            connection.close()
+            self._release()  # kept if the origin's page is here whole, closed if it is not
             downstream.reply(deliver_reply(exchange, reply))
             return None
         accept(exchange, response)
@@ -322,6 +336,8 @@ class _Forwarding:
     async def _tunnel(self, connection: UpstreamConnection, response: Response) -> None:
         exchange, downstream = self._exchange, self._downstream
         upgrade = response.index.get(b"upgrade", b"")
+        if upgrade.lower() != self._upgrade:
+            raise UpstreamFault(Cause.UPGRADE_REFUSED, "101 to another protocol than was asked for")
         accept(exchange, response)
         deliver(exchange, response)
         response.fields += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
@@ -354,7 +370,7 @@ def upstream_head(exchange: Exchange, upstream: Upstream) -> UpstreamHead:
     plan = route.plan
     drop = plan.drop_request
     connection = request.index.get(b"connection")
-    if connection is not None and connection not in PLAIN_OPTIONS:
+    if connection is not None and (connection not in PLAIN_OPTIONS or len(request.index) != len(request.fields)):
         drop = drop.union(nominated(request.fields))
     fields = [field for field in request.fields if field[0] not in drop]
     target = request.path if request.query is None else b"%b?%b" % (request.path, request.query)

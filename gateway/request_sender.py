@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Fault
 from gateway.http.chunked import chunk, last_chunk
+from gateway.http.fields import without
 from gateway.http.message import CHUNKED, Fields
 from gateway.spool import Spool
 
@@ -28,15 +29,23 @@ class RequestSender:
     """
 
     __slots__ = (
-        "_chunked", "_connection", "_copy", "_downstream", "_finished", "_limit", "_pending", "_reading", "_size",
+        "_chunked", "_connection", "_copy", "_downstream", "_drop", "_finished", "_limit", "_pending", "_reading", "_size",
         "_spool", "framing", "replayable",
     )  # fmt: skip
 
-    def __init__(self, length: int, downstream: Http1 | None, limit: int | None, spool: Spool | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        downstream: Http1 | None,
+        limit: int | None,
+        spool: Spool | None = None,
+        drop: frozenset[bytes] = frozenset(),
+    ) -> None:
         self._chunked = length == CHUNKED
         self.framing = b"transfer-encoding: chunked\r\n" if self._chunked else b"content-length: %d\r\n" % length
         self._downstream = downstream
         self._limit = limit
+        self._drop = drop  # names that may not reach the origin, as trailers neither
         self._spool = spool
         self._connection: UpstreamConnection | None = None
         self._copy: list[bytes] = []  # as framed
@@ -58,6 +67,8 @@ class RequestSender:
             self._downstream.read_body(self, self._limit)
         elif begin and spool is not None and spool.size <= REPLAY:
             spool.drain_to(self)
+        elif connection.body_source is not None:  # the connection that failed may have paused it
+            connection.body_source.resume()
         pending, self._pending = self._pending, None
         connection.start(method, b"".join(pending), timeouts, body=not self._finished)
         if begin and spool is not None and not self._finished:
@@ -73,7 +84,7 @@ class RequestSender:
 
     def finish(self, trailers: Fields) -> None:
         self._finished = True
-        end = last_chunk(trailers) if self._chunked else b""
+        end = last_chunk(without(trailers, self._drop)) if self._chunked else b""
         if end:
             self._keep(end)
         if self._pending is not None:

@@ -42,12 +42,13 @@ _UNIT_SECONDS = {
     "w": 604800.0,
     "y": 31536000.0,
 }
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d|w|y)")
+_DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|min|s|m|h|d|w|y)")
 _UNIT_BYTES = {
     "": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3,
     "k": 1024, "m": 1024**2, "g": 1024**3,
 }  # fmt: skip
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+# Digits are bounded: against numbers that are infinite as a float, which int() refuses with an error of its own.
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
 
 
 def parse_duration(value: object) -> float:
@@ -94,7 +95,7 @@ class Rate(NamedTuple):
 def parse_rate(value: object) -> Rate:
     """A Rate from `10/s`, `100/15m`, `5/1h`."""
     count, slash, window = value.partition("/") if isinstance(value, str) else ("", "", "")
-    if not slash or not count.strip().isdigit() or int(count) < 1:
+    if not slash or not re.fullmatch(r"[0-9]{1,15}", count.strip()) or int(count) < 1:
         raise ValueError(f"{value!r} is not a rate: write for example 10/s or 100/15m")
     window = window.strip()
     seconds = parse_duration(window if window[:1].isdigit() else f"1{window}")

@@ -50,8 +50,10 @@ class Spool:
     # -- a sink for the fast side -------------------------------------------------------------------------------------
 
     def write(self, chunk: bytes) -> None:
+        if self._fault is not None:
+            return
         self.size += len(chunk)
-        if self._file is None and self._memory + len(chunk) <= self._limit:
+        if self._read_at == self._written and self._memory + len(chunk) <= self._limit:
             self._pieces.append(chunk)
             self._memory += len(chunk)
         else:
@@ -64,17 +66,25 @@ class Spool:
         self._pump()
 
     def abort(self, fault: Fault) -> None:
+        if self._fault is not None:
+            return
         self._fault = fault
+        sink = self._sink
+        self.close()
+        if sink is not None:
+            sink.abort(fault)
         self.whole.fail(fault)
         self.drained.fail(fault)
-        self.close()
 
     def _spill(self, chunk: bytes) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder, prefix="gateway-body-")  # noqa: SIM115
+                # Unbuffered: a full disk must show here, and not when the file is read or closed.
+                self._file = tempfile.TemporaryFile(dir=self._folder, prefix="gateway-body-", buffering=0)  # noqa: SIM115
             self._file.seek(self._written)
-            self._file.write(chunk)
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self.abort(GatewayFault(Cause.BUG, f"cannot spool a body: {error}"))
             return
@@ -87,6 +97,9 @@ class Spool:
 
     def drain_to(self, sink: Sink) -> None:
         """Passes all on to `sink`, now and as it comes, as fast as it takes it; then finishes it."""
+        if self._fault is not None:
+            sink.abort(self._fault)
+            return
         self._sink = sink
         self._pump()
 
@@ -99,20 +112,23 @@ class Spool:
 
     def _pump(self) -> None:
         sink = self._sink
-        if sink is None:
-            return
-        while not self._paused and self._fault is None:
-            piece = self._take()
-            if not piece:
-                if self.whole.done:
-                    self._sink = None
-                    self.close()
-                    sink.finish(self.trailers)
-                    self.drained.wake()
+        while sink is not None and sink is self._sink and not self._paused:
+            try:
+                piece = self._take()
+            except OSError as error:
+                self.abort(GatewayFault(Cause.BUG, f"cannot read a spooled body: {error}"))
                 return
-            sink.write(piece)
+            if piece:
+                sink.write(piece)
+            elif self.whole.done:
+                self.close()
+                sink.finish(self.trailers)
+                self.drained.wake()
+            else:
+                return
 
     def _take(self) -> bytes:
+        """The oldest piece, b"" if there is none now. Raises OSError."""
         if self._pieces:
             piece = self._pieces.popleft()
             self._memory -= len(piece)
@@ -121,6 +137,8 @@ class Spool:
             return b""
         self._file.seek(self._read_at)
         piece = self._file.read(min(SLICE, self._written - self._read_at))
+        if not piece:
+            raise OSError("the file is shorter than what was written to it")
         self._read_at += len(piece)
         if self._held_back and self._behind is not None and self._written - self._read_at < self._most // 2:
             self._held_back = False
@@ -131,7 +149,8 @@ class Spool:
         return piece
 
     def close(self) -> None:
-        """Forgets all. Idempotent."""
+        """Forgets all, and tells nobody. Idempotent."""
+        self._sink = None
         self._pieces.clear()
         if self._file is not None:
             self._file.close()

@@ -1,7 +1,8 @@
 """Tunnel: an upgraded connection, two pipes with back-pressure (RFC 9110 §7.8; RFC 6455 for WebSocket).
 
 After a 101 each of the two transports gets a Pipe as its protocol, and bytes pass from one to the other unread. A
-tunnel ends when both directions have ended, when either side breaks, or when nothing has moved for `idle` seconds.
+tunnel ends when both directions have ended, when either side breaks, or when nothing has moved for `idle` seconds; it
+is over when both transports are gone.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from gateway.deadlines import NEVER, Sweep
 from gateway.eager import Wait
 from gateway.errors import Cause, Fault, UpstreamFault
 
+CLOSING_SECONDS = 5.0  # until a polite close becomes an abort, against a peer that does not take the last bytes
+
 
 class Pipe(asyncio.Protocol):
-    """One end of a tunnel: what it reads, the other end writes."""
+    """One end of a tunnel: what it reads, the other end writes. `full`: its transport takes no more for now."""
 
-    __slots__ = ("_other", "_tunnel", "passed", "transport")
+    __slots__ = ("_other", "_tunnel", "full", "passed", "transport")
 
     _other: Pipe
 
@@ -26,10 +29,16 @@ class Pipe(asyncio.Protocol):
         self.transport = transport
         self._tunnel = tunnel
         self.passed = 0  # bytes read here and written there
+        self.full = False
 
     def join(self, other: Pipe) -> None:
         self._other = other
         self.transport.set_protocol(self)
+
+    def read(self) -> None:
+        """Reads from now on, unless the other end is full already."""
+        if not self._other.full:
+            self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self.passed += len(data)
@@ -45,21 +54,23 @@ class Pipe(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._tunnel.close(UpstreamFault(Cause.RESPONSE_INCOMPLETE, str(error)) if error is not None else None)
+        self._tunnel.lost_one(UpstreamFault(Cause.RESPONSE_INCOMPLETE, str(error)) if error is not None else None)
 
     def pause_writing(self) -> None:
+        self.full = True
         if not self._other.transport.is_closing():
             self._other.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.full = False
         if not self._other.transport.is_closing():
             self._other.transport.resume_reading()
 
 
 class Tunnel:
-    """Two joined pipes. `over` wakes with the fault that ended them, or None."""
+    """Two joined pipes. `over` wakes with the fault that ended them, or None, when neither has a transport any more."""
 
-    __slots__ = ("_clock", "_ended", "_idle", "_sweep", "deadline", "down", "over", "up")
+    __slots__ = ("_clock", "_closing", "_ended", "_fault", "_idle", "_lost", "_sweep", "deadline", "down", "over", "up")
 
     def __init__(self, client: Any, origin: Any, idle: float, sweep: Sweep, clock: Callable[[], float]) -> None:
         self.up = Pipe(client, self)  # client to origin
@@ -68,6 +79,9 @@ class Tunnel:
         self._sweep = sweep
         self._clock = clock
         self._ended = 0  # directions that have ended, of two
+        self._lost = 0  # transports that are gone, of two
+        self._closing = False
+        self._fault: Fault | None = None
         self.over = Wait()
         self.deadline = clock() + idle
         sweep.add(self)
@@ -80,11 +94,12 @@ class Tunnel:
             self.up.data_received(early_up)
         if early_down:
             self.down.data_received(early_down)
-        self.up.transport.resume_reading()
-        self.down.transport.resume_reading()
+        self.up.read()
+        self.down.read()
 
     def moved(self) -> None:
-        self.deadline = self._clock() + self._idle
+        if not self._closing:
+            self.deadline = self._clock() + self._idle
 
     def ended_one(self) -> None:
         """One side has said its last; the other may still speak."""
@@ -92,19 +107,36 @@ class Tunnel:
         if self._ended == 2:
             self.close(None)
 
+    def lost_one(self, fault: Fault | None) -> None:
+        """One transport is gone, and the other has nobody to speak to."""
+        self._lost += 1
+        self.close(fault)
+        if self._lost == 2:
+            self._end()
+
     def close(self, fault: Fault | None) -> None:
-        """Ends both sides. Idempotent."""
-        if self.over.done:
+        """Ends both sides: at once for a fault, else when what was written has left. Idempotent."""
+        if self._closing:
             return
-        self.deadline = NEVER
-        self._sweep.discard(self)
+        self._closing = True
+        self._fault = fault
+        self.deadline = self._clock() + CLOSING_SECONDS
         for pipe in (self.up, self.down):
             if fault is None:
                 pipe.transport.close()
             else:
                 pipe.transport.abort()
-        self.over.wake(fault)
 
     def expire(self, now: float) -> None:
-        """Nothing has moved for too long."""
-        self.close(UpstreamFault(Cause.READ_TIMEOUT, "an idle tunnel"))
+        """Nothing has moved for too long, or a side does not take its last bytes."""
+        if self._closing:
+            self.up.transport.abort()
+            self.down.transport.abort()
+            self._end()
+        else:
+            self.close(UpstreamFault(Cause.READ_TIMEOUT, "an idle tunnel"))
+
+    def _end(self) -> None:
+        self.deadline = NEVER
+        self._sweep.discard(self)
+        self.over.wake(self._fault)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 from gateway.deadlines import TICK, Sweep
 from gateway.errors import ClientFault
 from gateway.exchange import Connection, Exchange
+from gateway.finished import Finished
 from gateway.http.head import HeadRules, RequestHeadReader
 from gateway.http.message import Response
 from gateway.http.path import PathRules
 from gateway.metrics import Metrics
-from gateway.pipeline import Site, answer, finish, refuse
+from gateway.pipeline import Site, answer, refuse
 from gateway.proxy import Proxy
 from gateway.server.http1 import Http1
 from gateway.server.listener import Caps, Door, Entrance
@@ -50,15 +52,16 @@ class Worker:
         self._entrances: list[Entrance] = []
         self._tick: asyncio.TimerHandle | None = None
         self.caps = Caps(settings.max_connections or connection_room(), settings.max_connections_per_client)
-        self._proxy = Proxy(self._loop.time, sweep, crashed)
+        self._proxy = Proxy(time.monotonic, sweep, crashed)
+        self._finished = Finished(self._loop.call_later, crashed)
         self.wire = Wire(
             settings=settings,
             reader=RequestHeadReader(head_rules(settings)),
             answer=self._answer,
             forward=self._proxy.forward,
             refuse=self._refuse,
-            finish=finish,
-            clock=self._loop.time,
+            finish=self._finished,
+            clock=time.monotonic,
             sweep=sweep,
             crashed=crashed,
         )
@@ -85,7 +88,7 @@ class Worker:
             caps=self.caps,
             inner=inner,
             sweep=self.sweep,
-            clock=self._loop.time,
+            clock=time.monotonic,
             report=refused,
             header_timeout=self._settings.head_timeout,
         )
@@ -102,7 +105,7 @@ class Worker:
 
     def _sweep_once(self) -> None:
         try:
-            self.sweep.run(self._loop.time())
+            self.sweep.run(time.monotonic())
         except Exception as error:  # noqa: BLE001 - deadlines must go on being enforced, whatever one of them did
             self.crashed(error)
         self._tick = self._loop.call_later(TICK, self._sweep_once)
@@ -138,6 +141,7 @@ class Worker:
         await asyncio.sleep(0)
         if self._tick is not None:
             self._tick.cancel()
+        self._finished.flush()
 
 
 def head_rules(settings: DownstreamConfig) -> HeadRules:

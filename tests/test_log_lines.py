@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.log_lines import combined_line, json_line, logfmt_line, make_redactor, quoted, text
+from gateway.log_lines import Value, combined_line, json_line, logfmt_line, make_redactor, quoted, text
 
 ANY = st.one_of(
     st.binary(max_size=60),
@@ -52,7 +52,7 @@ def test_logfmt_gives_back_what_went_in(values: dict[str, bytes], key: str) -> N
 @given(ANY, ANY, ANY, ANY, ANY)
 def test_combined_keeps_its_fields_apart(client: bytes, method: bytes, path: bytes, query: bytes, agent: bytes) -> None:
     """A log analyser's expression matches the whole line, and the quotes are only ours."""
-    values = {
+    values: dict[str, Value] = {
         "client": text(client, 1000), "time": "20/Nov/2026:21:36:53 +0000", "method": text(method, 1000),
         "path": text(path, 1000), "query": text(query, 1000), "protocol": "HTTP/1.1", "status": 200,
         "bytes_out": 5, "referer": text(query, 1000), "user_agent": text(agent, 1000),
@@ -62,7 +62,7 @@ def test_combined_keeps_its_fields_apart(client: bytes, method: bytes, path: byt
 
 def test_combined_reads_as_everywhere() -> None:
     """The line of Apache's and nginx' documentation; what is missing is a dash."""
-    values = {
+    values: dict[str, Value] = {
         "client": "192.0.2.7", "time": "20/Nov/2026:21:36:53 +0000", "method": "GET", "path": "/a", "query": "b=1",
         "protocol": "HTTP/1.1", "status": 200, "bytes_out": 12, "referer": "", "user_agent": 'curl "x" é\x9b',
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -46,9 +47,7 @@ def test_a_histogram_puts_each_duration_into_the_bucket_that_holds_it(seconds: l
         histogram.observe(each)
     read = histogram.read()
     edges = [-math.inf, *LATENCY, math.inf]
-    assert read.counts == tuple(
-        sum(low < each <= high for each in seconds) for low, high in zip(edges, edges[1:], strict=False)
-    )
+    assert read.counts == tuple(sum(low < each <= high for each in seconds) for low, high in pairwise(edges))
     assert read.sum == pytest.approx(sum(seconds), abs=1e-6 * (len(seconds) + 1))
 
 
@@ -81,11 +80,23 @@ def test_functions_are_read_when_scraped_and_replaced_by_a_reload() -> None:
     assert math.isnan(families["gateway_c_total"].samples[0].value)  # type: ignore[arg-type]
 
 
+def test_what_is_gone_is_no_longer_read() -> None:
+    """An upstream that a reload removed leaves no gauge behind; what it counted stays."""
+    metrics = Metrics()
+    metrics.counter("gateway_c_total", "C.", upstream="old")
+    for upstream in ("old", "new"):
+        metrics.gauge_function("gateway_g", "G.", lambda: 1, upstream=upstream, state="idle")
+    metrics.forget(upstream="old")
+    assert metrics.value("gateway_g", upstream="old", state="idle") is None
+    assert metrics.value("gateway_g", upstream="new", state="idle") == 1
+    assert metrics.value("gateway_c_total", upstream="old") == 0
+
+
 def test_series_that_come_and_go() -> None:
     """Each owner's reader yields the series of now; registering an owner again replaces its reader; bounded."""
     metrics = Metrics(max_series=2)
     now = [(("app", "one"), 1), (("app", "two"), 2), (("app", "three"), 3)]
-    metrics.gauge_series("gateway_idle", "I.", ("upstream", "endpoint"), lambda: [], owner="app")
+    metrics.gauge_series("gateway_idle", "I.", ("upstream", "endpoint"), list, owner="app")
     metrics.gauge_series("gateway_idle", "I.", ("upstream", "endpoint"), lambda: now, owner="app")
     (family,) = metrics.families()
     assert [sample.labels[1][1] for sample in family.samples] == ["one", "two"]

@@ -7,6 +7,7 @@ once, the gateway first: it drains while the application still answers. The exit
 from __future__ import annotations
 
 import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -54,11 +55,23 @@ def answers(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+def is_ready() -> bool:
+    """What /readyz says; sockets alone are open a moment before the gateway serves and has said what listens."""
+    connection = http.client.HTTPConnection(*ADMIN, timeout=1)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def wait_until_ready(children: list[subprocess.Popen[bytes]], stopping: list[float]) -> bool:
     """Whether application and gateway took connections before one of them ended or the time was over."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and not stopping and all(child.poll() is None for child in children):
-        if answers(*ADMIN) and answers(*DEMO):  # the admin side opens last, after the gateway has said what listens
+        if is_ready() and answers(*DEMO):
             return True
         time.sleep(0.05)
     return False

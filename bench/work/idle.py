@@ -18,7 +18,7 @@ from bench.stage import Stage
 from bench.table import Bar, Row, judge
 from bench.work.bodies import read_head
 
-_SPARE = 600  # descriptors for everything that is not one of the connections
+_SPARE = 200  # descriptors for everything that is not one of the connections
 _PER_ADDRESS = 50
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: idle\r\nAccept: */*\r\n\r\n"
 PLAIN = Bar(12, 6, unit="KiB")

@@ -76,6 +76,8 @@ def serve(work: Work, stage: Stage, peers: list[Peer], effort: Effort) -> list[R
     with running(able, stage) as field:
         for peer in field:
             check_answer(work, peer)
+            if effort.rounds > 1:  # what is compiled or allocated once is not counted
+                measure(work, peer, stage, 1, script)
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in field}
         for number in range(effort.rounds):
             for peer in field:

@@ -22,10 +22,6 @@ class Reload(NamedTuple):
     text: str = ""  # what was wrong, one mistake per line
 
 
-def _nothing() -> Sequence[Any]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class AdminState:
     """Functions, all called on the event loop but `config`, which is called on a thread.
@@ -48,5 +44,5 @@ class AdminState:
     last_reload: Callable[[], Reload]
     status: Callable[[], Mapping[str, Any]]
     config: Callable[[], Mapping[str, Any]]
-    certificates: Callable[[], Sequence[CertificateEntry]] = _nothing
-    upstreams: Callable[[], Sequence[Mapping[str, Any]]] = _nothing
+    certificates: Callable[[], Sequence[CertificateEntry]] = tuple
+    upstreams: Callable[[], Sequence[Mapping[str, Any]]] = tuple

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.config.load import Loaded, load, quick
+from gateway.config.loading import Loaded, load, quick
 from gateway.config.model import SiteConfig
 from gateway.config.problems import ConfigError, Place, Problem
 from gateway.config.redact import redacted

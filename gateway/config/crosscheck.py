@@ -29,10 +29,10 @@ def crosscheck(tree: Tree) -> Found:
     root = tree.root
     warnings = [*_unused_upstreams(tree), *_redirects(tree)]
     routes = root.child("routes")
-    if routes is None or routes.value == []:
+    if routes is None or not routes.value:
         place = root.keys.get("routes", root.place)
         warnings.append(Problem(place, "routes", "there is no route: every request will be answered with 404"))
-    return Found([*_unknown_upstreams(tree), *_route_names(tree), *_binds(tree)], warnings)
+    return Found([*_unknown_upstreams(tree), *_route_names(tree), *_binds(tree), *_empty_tls(tree)], warnings)
 
 
 def _entries(tree: Tree, key: str) -> list[Node]:
@@ -95,16 +95,21 @@ def _route_names(tree: Tree) -> Iterator[Problem]:
         if name.value in first:
             other = first[name.value].place
             path = tree.spelled(("routes", index, "name"), name.place)
-            message = f"the name {quoted(name.shown or name.value)} is taken already at {other}: give each route its own"
+            message = (
+                f"the name {quoted(name.shown or name.value)} is taken already at {other}: give each route its own"
+            )
             yield Problem(name.place, path, message)
         first.setdefault(name.value, name)
 
 
 def _binds(tree: Tree) -> Iterator[Problem]:
     """Two sockets cannot have one address: listeners, and the admin's two."""
-    rows = [(("listeners", at, "bind"), entry.child("bind")) for at, entry in enumerate(_entries(tree, "listeners"))]
+    rows: list[tuple[tuple[str | int, ...], Node | None]] = []
+    for at, entry in enumerate(_entries(tree, "listeners")):
+        rows.append((("listeners", at, "bind"), entry.child("bind")))
     admin = tree.root.child("admin")
-    rows += [(("admin", key), admin.child(key)) for key in ("bind", "probe") if admin is not None]  # type: ignore[list-item]
+    if admin is not None:
+        rows += [(("admin", key), admin.child(key)) for key in ("bind", "probe")]
     taken: dict[Bind, Node] = {}
     for path, node in rows:
         try:
@@ -114,7 +119,9 @@ def _binds(tree: Tree) -> Iterator[Problem]:
         if node is None or bind is None or (bind.port == 0 and not bind.path):
             continue
         if bind in taken:
-            message = f"{quoted(node.shown or str(bind))} is taken already at {taken[bind].place}: one socket an address"
+            message = (
+                f"{quoted(node.shown or str(bind))} is taken already at {taken[bind].place}: one socket an address"
+            )
             yield Problem(node.place, tree.spelled(path, node.place), message)
         taken.setdefault(bind, node)
 
@@ -132,6 +139,17 @@ def _redirects(tree: Tree) -> Iterator[Problem]:
         elif node.value is True and not has_tls:
             message = "no listener has `tls`: clients are sent to port 443, which something else must serve"
             yield Problem(node.place, path, message)
+
+
+def _empty_tls(tree: Tree) -> Iterator[Problem]:
+    """`tls:` with nothing below it would serve plain http where https was surely meant."""
+    for index, listener in enumerate(_entries(tree, "listeners")):
+        node = listener.child("tls")
+        if node is not None and node.value is None and not node.shown:
+            path = tree.spelled(("listeners", index, "tls"), node.place)
+            yield Problem(
+                node.place, path, "there is nothing below it: write `tls: {}` for the defaults, or remove the key"
+            )
 
 
 def _given(listener: Node, key: str) -> bool:

@@ -119,9 +119,7 @@ def _plain_kind(shape: Any) -> Iterator[str]:
         yield from (f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in arguments)
     elif origin in {list, frozenset, set, tuple}:
         yield f"list of {' or '.join(dict.fromkeys(_kinds(arguments[0])))}" if arguments else "list"
-    elif origin is dict:
-        yield "mapping"
-    elif models_in([shape]):
+    elif origin is dict or models_in([shape]):
         yield "mapping"
     else:
         yield _KINDS.get(shape, re.sub(r"(?<!^)(?=[A-Z])", " ", getattr(shape, "__name__", "text")).lower())

@@ -1,6 +1,6 @@
 """One YAML file → a tree of Nodes that know their line and column; PyYAML's C parser, our own composer.
 
-The first step of loading: bytes → text → events → nodes; `load.py` joins the trees and validates them.
+The first step of loading: bytes → text → events → nodes; `loading.py` joins the trees and validates them.
 The rule: nothing is guessed. A repeated key, an unknown tag, a second document or a tab are errors, not surprises,
 and no file, however it is made, costs more than the bounds below.
 """
@@ -83,7 +83,9 @@ class Node:
         """The scalar in backquotes as it stands in the file; `name` is the key it stands under."""
         if not self.shown and hides(name):
             return ""
-        return quoted(self.shown or ("true" if self.value is True else "false" if self.value is False else str(self.value)))
+        return quoted(
+            self.shown or ("true" if self.value is True else "false" if self.value is False else str(self.value))
+        )
 
     def describe(self, name: str = "") -> str:
         """What was found, for a message."""
@@ -166,14 +168,14 @@ class _Composer:
             raise _TooMuch(self.problems.pop())
         return root
 
-    def place(self, event: yaml.Event) -> Place:
+    def place(self, event: Any) -> Place:
         mark = event.start_mark
         return Place(self.file, mark.line + 1, mark.column + 1)
 
     def report(self, place: Place, message: str) -> None:
         self.problems.append(Problem(place, spelled_path(self.path), message))
 
-    def node(self, event: yaml.Event) -> Node:
+    def node(self, event: Any) -> Node:  # PyYAML's stubs know no event of every kind
         place = self.place(event)
         if len(self.path) > MAX_DEPTH:
             raise _TooMuch(Problem(place, "", f"nested deeper than {MAX_DEPTH} levels"))
@@ -197,7 +199,7 @@ class _Composer:
         if self.nodes > MAX_NODES:
             raise _TooMuch(Problem(place, "", f"more than {MAX_NODES} values, counting what aliases repeat"))
 
-    def alias(self, event: yaml.AliasEvent, place: Place) -> Node:
+    def alias(self, event: Any, place: Place) -> Node:
         node = self.anchors.get(event.anchor)
         if node is None:
             inside = event.anchor in self.anchors

@@ -1,6 +1,6 @@
 """SiteConfig: the whole of config.yaml, its keys in the order of the journey.
 
-Each key is the Model of the module that reads it; this file only puts them together. `load.py` validates against it,
+Each key is the Model of the module that reads it; this file only puts them together. `loading.py` validates against it,
 `reference.py` and `schema.py` describe it.
 The rule: key = module = Model. What belongs to one feature is checked there, what spans several in crosscheck.py.
 """

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 __all__ = ["ScalarFault", "Value", "plain_value", "tagged_value"]
 
-Value: TypeAlias = "None | bool | int | float | str"
+Value: TypeAlias = "bool | int | float | str | None"
 
 MAX_NUMBER_LETTERS = 64  # against int() of a megabyte of digits, which takes quadratic time
 

@@ -17,17 +17,17 @@ __all__ = ["unreadable", "yaml_fault"]
 
 # (part of the parser's sentence, ours); the first that fits is taken. {opened} is the line of the parser's context.
 _SENTENCES = (
-    ("did not find expected '-' indicator", "the list that began on line {opened} goes on here: write `- `, or indent less"),
+    ("did not find expected '-' indicator", "the list of line {opened} goes on here: write `- `, or indent less"),
     ("did not find expected ',' or '}'", "the {{ of line {opened} is not closed: a `,` or `}}` is missing"),
     ("did not find expected ',' or ']'", "the [ of line {opened} is not closed: a `,` or `]` is missing"),
     ("did not find expected key", "the indentation does not fit the block that began on line {opened}"),
     ("block sequence entries are not allowed", "a list item cannot stand here: begin it on its own line"),
     ("mapping keys are not allowed", "a `?` is not expected here: put the text in quotes"),
     ("found unknown escape character", "unknown escape in double quotes: write `\\\\`, or use single quotes"),
-    ("did not find expected hexdecimal number", "an escape in double quotes is cut short: write `\\\\`, or use single quotes"),
+    ("did not find expected hexdecimal number", "an escape in double quotes is cut short: write `\\\\`"),
     ("found invalid Unicode character escape", "an escape in double quotes names no character"),
     ("found undefined tag handle", "a tag is not known here: remove it, or put text that begins with `!` in quotes"),
-    ("did not find expected <document start>", "only comments may stand here: check the indentation of the lines above"),
+    ("did not find expected <document start>", "only comments may stand here: check the indentation above"),
     ("found incompatible YAML document", "only YAML 1.1 and 1.2 are read: remove the %YAML line"),
     ("did not find expected alphabetic or numeric", "a name is missing after `&` or `*`: put text in quotes"),
     ("did not find expected comment or line break", "only a comment may follow here"),

@@ -19,7 +19,7 @@ from gateway.config.shapes import keys_of, models_in, narrowed
 from gateway.config.tree import Tree
 from gateway.schema import Model
 
-__all__ = ["misread", "translate"]
+__all__ = ["left_empty", "misread", "translate"]
 
 KEYS_SHOWN = 16  # of a mapping, when no key is close to the one found: more would bury the message
 
@@ -78,6 +78,18 @@ def misread(errors: Iterable[ErrorDetails], root: Node, model: type[Model]) -> l
     """Nodes whose reference was read as a number where text is wanted, or the reverse: worth another reading."""
     findings = (_walk(error, root, model) for error in errors)
     return [finding.node for finding in findings if finding.type in _EXPECTED and finding.node.other is not NOT_SET]
+
+
+def left_empty(errors: Iterable[ErrorDetails], root: Node, model: type[Model]) -> list[tuple[Node, Any]]:
+    """Nodes with nothing where a mapping or a list is wanted (each key below is a comment), and what they mean."""
+    found: list[tuple[Node, Any]] = []
+    for error in errors:
+        expected = _EXPECTED.get(error["type"])
+        if expected in {"a mapping", "a list"}:
+            finding = _walk(error, root, model)
+            if finding.node.value is None and not finding.node.shown:
+                found.append((finding.node, {} if expected == "a mapping" else []))
+    return found
 
 
 def _walk(error: ErrorDetails, root: Node, model: type[Model]) -> Finding:
@@ -255,7 +267,7 @@ def _unknown_key(finding: Finding) -> str:
 
 def _own_sentence(finding: Finding) -> str:
     """A validator's own words, unless they would show a secret."""
-    said = str(finding.details.get("error", finding.message)) + finding.details.get("also", "")
+    said = f"{finding.details.get('error', finding.message)}{finding.details.get('also', '')}"
     secrets = [secret for node in finding.node.below() for secret in node.secrets]
     secrets += _named_secrets(finding.node, finding.name)
     if not secrets:

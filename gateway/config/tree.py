@@ -1,6 +1,6 @@
 """config.yaml and the files of its rules folder joined into one tree of nodes.
 
-Between parsing (document.py) and validation (load.py).
+Between parsing (document.py) and validation (loading.py).
 The rule: rules files add, they never replace; what stands in two files is an error that names both places.
 """
 

@@ -92,7 +92,8 @@ def build(config: Setting, shared: Shared) -> Hooks:
         render = _quick_renderer(config, shared.route, render)
 
     def log(exchange: Exchange) -> None:
-        write(render(exchange, wall(), now() - exchange.started))
+        ended = exchange.ended
+        write(render(exchange, wall() - now() + ended, ended - exchange.started))
 
     return Hooks(log=log if config.sample == 1.0 else _sampled(log, config.sample))
 
@@ -100,7 +101,7 @@ def build(config: Setting, shared: Shared) -> Hooks:
 def _open(config: Config, shared: Shared) -> Callable[[bytes], None]:
     output = config.output if config.output in {"stdout", "stderr"} else str(shared.folder / config.output)
     if shared.open_log is None:
-        return shared.write_log or _discard
+        return _discard
     try:
         return shared.open_log(output)
     except OSError as error:

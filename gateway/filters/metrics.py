@@ -31,8 +31,8 @@ class _Slots(NamedTuple):
 
 def build(shared: Shared) -> Hooks:
     """The hook of one route. It has no configuration: what is not counted cannot be seen."""
-    metrics, now = shared.metrics, shared.now
-    if metrics is None or now is None:
+    metrics = shared.metrics
+    if metrics is None:
         return Hooks()
     values = metrics.values
     route = shared.route or _NONE
@@ -47,10 +47,7 @@ def build(shared: Shared) -> Hooks:
     def log(exchange: Exchange) -> None:
         response = exchange.response
         fault = exchange.fault
-        if response is not None:
-            status = response.status
-        else:
-            status = 499 if fault is None else fault.cause.status
+        status = response.status if response is not None else 499 if fault is None else fault.cause.status
         method = exchange.request.method
         known = find_slots(method, others)
         slots = known.get(status)
@@ -61,7 +58,7 @@ def build(shared: Shared) -> Hooks:
         values[responses] += 1
         values[bytes_in] += exchange.received
         values[bytes_out] += exchange.sent
-        seconds = now() - exchange.started
+        seconds = exchange.ended - exchange.started
         values[bucket + bisect_left(bounds, seconds)] += 1
         values[microseconds] += int(seconds * 1000000.0)
         seconds = exchange.upstream_seconds
@@ -120,7 +117,7 @@ def _upstream(metrics: Metrics, name: str) -> Histogram:
 
 
 def _error(metrics: Metrics, word: str) -> int:
-    return metrics.counter("gateway_errors_total", "Exchanges that failed, by cause (errors.md).", cause=word)
+    return metrics.counter("gateway_errors_total", "Exchanges that failed, by cause.", cause=word)
 
 
 def _verdict(metrics: Metrics, by: str) -> int:

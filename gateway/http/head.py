@@ -18,9 +18,9 @@ from gateway.http.path import PathRules, normalise
 from gateway.http.status import has_no_body
 
 MAX_START_LINE = 16 * 1024
-REMEMBERED = 1024  # targets and hosts kept with what they mean: 0.3 MB at the most
-LONGEST_NAME = 32  # bytes of a field name that is remembered
-MEMORABLE = 128  # bytes; longer ones are worked out each time
+REMEMBERED = 512  # lines, and blocks, kept with what they mean: 3 MB at the most, whatever clients send
+LONGEST_LINE = 256  # bytes of a start line that is remembered
+LONGEST_BLOCK = 2048  # bytes of a block of field lines that is remembered
 _T = TypeVar("_T")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n")
 _OTHER_VERSION = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -92,48 +92,49 @@ class _Start(NamedTuple):
     authority: bytes | None
 
 
+class _Block(NamedTuple):
+    """The field lines of a request, read; the attributes of Request that depend on them alone."""
+
+    fields: Fields
+    by_name: dict[bytes, bytes]
+    authority: bytes
+    host: bytes
+    length: int
+    keep_alive: bool
+    upgrade: bytes
+    expects_continue: bool
+
+
 class RequestHeadReader:
     """Reads request heads under one set of rules.
 
-    What was worked out of a request line, a Host or a field name is remembered a while: it depends on nothing else.
+    Clients say the same again and again: what a request line or a whole block of field lines means is remembered a
+    while, by its exact bytes (docs/decisions/0005). Nothing else goes into the meaning, so nothing can go stale.
     """
 
-    __slots__ = ("_hosts", "_lines", "_plain", "_rules")
+    __slots__ = ("_blocks", "_lines", "_rules")
 
     def __init__(self, rules: HeadRules = HeadRules()) -> None:  # noqa: B008 - an immutable tuple
         self._rules = rules
         self._lines: dict[bytes, _Start] = {}
-        self._hosts: dict[bytes, bytes] = {}
-        self._plain = {b"host"}  # names that need no second look
+        self._blocks: dict[bytes, _Block] = {}
 
     def read(self, head: bytes) -> Request:
-        """The Request of `head`, which ends with its empty line. Raises Malformed with the status it deserves."""
-        line = head[: head.find(b"\r\n")]
-        start = self._lines.get(line) or self._start(head, line)
-        collector = _Collector()
-        try:
-            httptools.HttpRequestParser(collector).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # the head is whole; whether to upgrade is not the parser's decision
-        except httptools.HttpParserError as error:
-            raise _refusal(error) from None
-        fields = collector.fields
-        rules = self._rules
-        if len(fields) > rules.max_fields or len(head) > rules.max_line:
-            _check_sizes(fields, rules)
-        request = Request(start[0], start[1], start[2], start[3], start[4])
-        request.fields = fields
-        request.index = index = dict(fields)
-        if len(index) != len(fields):
-            _check_duplicates(fields)
-        host = index.get(b"host")
-        name = self._hosts.get(host) if host is not None and start[5] is None else None
-        if name is not None and host is not None:
-            request.authority, request.host = host, name
-        else:
-            self._check_host(request, start[5])
-        if not self._plain.issuperset(index):
-            self._look_closer(request)
+        """The Request of `head`, which ends with its empty line. Raises Malformed with the status it deserves.
+
+        `fields` and `index` may be shared with other requests: they are replaced, never changed.
+        """
+        end = head.find(b"\r\n")
+        line, block = head[:end], head[end:]
+        method, target, path, query, minor, authority = self._lines.get(line) or self._start(head, line)
+        facts = self._blocks.get(block) if minor and authority is None else None
+        if facts is None:
+            facts = self._read_block(head, block, minor, authority)
+        request = Request(method, target, path, query, minor)
+        (
+            request.fields, request.index, request.authority, request.host, request.length, request.keep_alive,
+            request.upgrade, request.expects_continue,
+        ) = facts  # fmt: skip
         return request
 
     def _start(self, head: bytes, line: bytes) -> _Start:
@@ -147,28 +148,35 @@ class RequestHeadReader:
         if method not in KNOWN_METHODS:
             raise Malformed("an unknown method", 501)
         start = _read_target(method, target, int(minor), rules)
-        if len(line) <= MEMORABLE:
+        if len(line) <= LONGEST_LINE:
             remember(self._lines, line, start)
         return start
 
-    def _check_host(self, request: Request, named: bytes | None) -> None:
-        _check_host(request, named)
-        if len(request.authority) <= MEMORABLE:
-            remember(self._hosts, request.authority, request.host)
-
-    def _look_closer(self, request: Request) -> None:
-        """Some field is new, or changes how the message is read."""
-        plain = self._plain
-        odd = [name for name in request.index if name not in plain]
-        if b"_" in b"".join(odd):
-            _underscores(request, self._rules.underscores)
-        for name in odd:
-            if name in _FRAMING:
-                _check_framing(request)
-                break
-        for name in odd:
-            if name not in _FRAMING and b"_" not in name and len(plain) < REMEMBERED and len(name) <= LONGEST_NAME:
-                plain.add(name)
+    def _read_block(self, head: bytes, block: bytes, minor: int, authority: bytes | None) -> _Block:
+        rules = self._rules
+        collector = _Collector()
+        try:
+            httptools.HttpRequestParser(collector).feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # the head is whole; whether to upgrade is not the parser's decision
+        except httptools.HttpParserError as error:
+            raise _refusal(error) from None
+        fields = collector.fields
+        if len(fields) > rules.max_fields or len(head) > rules.max_line:
+            _check_sizes(fields, rules)
+        index = dict(fields)
+        if len(index) != len(fields):
+            _check_duplicates(fields)
+        if b"_" in b"".join(index) and rules.underscores != "keep":
+            if rules.underscores == "reject":
+                raise Malformed("a field name with an underscore")
+            fields = [field for field in fields if b"_" not in field[0]]
+            index = dict(fields)
+        named, host = _read_host(index, minor, authority)
+        facts = _Block(fields, index, named, host, *_read_framing(fields, index, minor))
+        if minor and authority is None and len(block) <= LONGEST_BLOCK:
+            remember(self._blocks, block, facts)
+        return facts
 
 
 def remember(known: dict[bytes, _T], key: bytes, value: _T) -> None:
@@ -176,10 +184,6 @@ def remember(known: dict[bytes, _T], key: bytes, value: _T) -> None:
     if len(known) >= REMEMBERED:
         known.clear()
     known[key] = value
-
-
-# Fields that change how the message is read.
-_FRAMING = frozenset({b"connection", b"content-length", b"expect", b"transfer-encoding"})
 
 
 def unreadable(head: bytes) -> Request:
@@ -230,83 +234,66 @@ def _check_duplicates(fields: Fields) -> None:
         seen.add(name)
 
 
-def _underscores(request: Request, policy: str) -> None:
-    if policy == "keep":
-        return
-    if policy == "reject":
-        raise Malformed("a field name with an underscore")
-    request.fields = [field for field in request.fields if b"_" not in field[0]]
-    request.index = dict(request.fields)
-
-
-def _check_host(request: Request, authority: bytes | None) -> None:
-    """RFC 9112 §3.2: exactly one Host on HTTP/1.1, well-formed, and the same as an absolute target names."""
-    host = request.index.get(b"host")
+def _read_host(index: dict[bytes, bytes], minor: int, target: bytes | None) -> tuple[bytes, bytes]:
+    """(authority, host). RFC 9112 §3.2: one Host on HTTP/1.1, well-formed, and the same as an absolute target names."""
+    host = index.get(b"host")
     if host is None:
-        if request.minor == 1:
+        if minor == 1:
             raise Malformed("no Host field")
-        if authority is None:
-            return
-        host = authority
-    elif authority is not None and authority.lower() != host.lower():
+        if target is None:
+            return b"", b""
+        host = target
+    elif target is not None and target.lower() != host.lower():
         raise Malformed("Host and request target disagree")
     found = _AUTHORITY.fullmatch(host)
     if found is None or (found[2] is not None and not 0 < int(found[2]) < 65536):
         raise Malformed("an invalid Host field")
-    request.authority = host
     name = found[1].lower()
-    request.host = name[:-1] if name[-1] == 46 else name  # "example.com." is example.com
-    if not request.host:
+    name = name[:-1] if name[-1] == 46 else name  # "example.com." is example.com
+    if not name:
         raise Malformed("an invalid Host field")
+    return host, name
 
 
-_PLAIN_KEEP_ALIVE = frozenset({b"keep-alive", b"Keep-Alive"})
-
-
-def _check_framing(request: Request) -> None:
-    index = request.index
-    connection = index.get(b"connection")
-    if connection is not None:
-        plain = connection in _PLAIN_KEEP_ALIVE and request.minor == 1 and len(index) == len(request.fields)
-        if not plain:
-            _connection_options(request)
+def _read_framing(fields: Fields, index: dict[bytes, bytes], minor: int) -> tuple[int, bool, bytes, bool]:
+    """(length, keep_alive, upgrade, expects_continue); RFC 9112 §6.3, §9.3, RFC 9110 §7.8, §10.1.1."""
+    keep_alive, upgrade = minor == 1, b""
+    if b"connection" in index:
+        keep_alive, upgrade = _connection_options(fields, minor)
     coding = index.get(b"transfer-encoding")
     length = index.get(b"content-length")
+    size = 0
     if coding is not None:
-        if request.minor == 0:
+        if minor == 0:
             raise Malformed("Transfer-Encoding on HTTP/1.0")
         if length is not None:
             raise Malformed("both Transfer-Encoding and Content-Length")
         if coding.lower() != b"chunked":
             known = list_tokens(coding)
             raise Malformed("a transfer coding other than chunked", 501 if known[-1:] == [b"chunked"] else 400)
-        request.length = CHUNKED
+        size = CHUNKED
     elif length is not None:
         if not _DIGITS.fullmatch(length):
             raise Malformed("an invalid Content-Length")
-        request.length = int(length)
+        size = int(length)
     expect = index.get(b"expect")
-    if expect is not None and request.minor == 1:
-        if expect.lower() != b"100-continue":
-            raise Malformed("an expectation other than 100-continue", 417)
-        request.expects_continue = request.length != 0
+    if expect is None or minor == 0:
+        return size, keep_alive, upgrade, False
+    if expect.lower() != b"100-continue":
+        raise Malformed("an expectation other than 100-continue", 417)
+    return size, keep_alive, upgrade, size != 0
 
 
-def _connection_options(request: Request) -> None:
-    """`Connection`: persistence (RFC 9112 §9.3) and upgrade (RFC 9110 §7.8)."""
-    options: list[bytes] = []
-    for value in request.values(b"connection"):
-        options += list_tokens(value)
+def _connection_options(fields: Fields, minor: int) -> tuple[bool, bytes]:
+    """(keep_alive, upgrade) as `Connection` says."""
+    options = [token for name, value in fields if name == b"connection" for token in list_tokens(value)]
     if not _NEVER_CONNECTION_OPTION.isdisjoint(options):
         raise Malformed("a connection option that is never one")
-    if b"close" in options:
-        request.keep_alive = False
-    elif request.minor == 0:
-        request.keep_alive = b"keep-alive" in options
-    if b"upgrade" in options and request.minor == 1:
-        tokens = [token for value in request.values(b"upgrade") for token in list_tokens(value)]
-        if tokens:
-            request.upgrade = tokens[0]
+    keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    if b"upgrade" not in options or minor == 0:
+        return keep_alive, b""
+    tokens = [token for name, value in fields if name == b"upgrade" for token in list_tokens(value)]
+    return keep_alive, tokens[0] if tokens else b""
 
 
 class ResponseHeadReader:
@@ -350,7 +337,7 @@ class ResponseHeadReader:
         if found is None:
             raise Malformed("not an HTTP/1.x status line")
         start = (int(found[1]), int(found[2]), found[3] or b"")
-        if len(line) <= MEMORABLE:
+        if len(line) <= LONGEST_LINE:
             remember(self._lines, line, start)
         return start
 

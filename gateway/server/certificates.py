@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -116,7 +116,7 @@ class CertificateStore:
 
     __slots__ = (
         "_choice", "_client_ca", "_config", "_contexts", "_folder", "_pairs", "_reader", "_wall", "_warn",
-        "asks_certificate", "handshake_timeout",
+        "asks_certificate", "handshake_timeout", "max_handshakes",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +132,7 @@ class CertificateStore:
         self._pairs: dict[Path, Pair] = {}
         self._contexts: dict[tuple[bytes, ...], ssl.SSLContext] = {}
         self.handshake_timeout = config.handshake_timeout
+        self.max_handshakes = config.max_handshakes
         asked = config.client_certificates
         self.asks_certificate = asked is not None and asked.mode != "off"
         self._client_ca = self._read_client_ca()
@@ -183,7 +184,10 @@ class CertificateStore:
         return tuple(dict.fromkeys(folders))
 
     def reload(self) -> ReloadReport:
-        """Read what changed and serve it; what is broken now is served as it was. Never raises for a bad file."""
+        """Read what changed and serve it; what is broken now is served as it was. Never raises for a bad file.
+
+        May run on another thread than the loop's: what connections look at is swapped in one assignment.
+        """
         before = dict(self._pairs)
         problems: list[str] = []
         try:
@@ -296,31 +300,23 @@ class CertificateStore:
     # -- contexts -----------------------------------------------------------------------------------------------------
 
     def _serve(self, pairs: dict[Path, Pair]) -> None:
-        """Choose for each name, and swap the choice in."""
+        """Choose for each name, swap the choice in, and say what is to be said of what clients will see."""
         from gateway.server.certificate_pairs import time_notes  # noqa: PLC0415  # see __init__
 
         now = datetime.fromtimestamp(self._wall(), UTC)
-        known = {pair.digest for pair in self._pairs.values()}
-        for pair in pairs.values():
-            for note in (*(pair.notes if pair.digest not in known else ()), *time_notes(pair, now)):
-                self._warn(note)
-        by_name: dict[str, dict[str, Pair]] = {}
-        # The best comes last and wins: valid before expired, real before development, then the one that lasts longest.
-        ranked = sorted(
-            pairs.values(), key=lambda pair: (pair.not_before <= now < pair.not_after, not pair.is_development,
-                                              pair.not_after, pair.path),
-        )  # fmt: skip
-        for pair in ranked:
-            for name in pair.names:
-                by_name.setdefault(name, {})[pair.kind] = pair
-        # A name with an RSA and an ECDSA certificate has one context for both; the client's offer decides.
-        chosen = {name: self._make(tuple(pair for _, pair in sorted(kinds.items()))) for name, kinds in by_name.items()}
+        groups = _best_by_name(pairs.values(), now)
+        chosen = {name: self._make(group) for name, group in groups.items()}
+        seen = {pair.path: pair for group in groups.values() for pair in group}
         self._choice = _Choice(
             exact={name: context for name, context in chosen.items() if not name.startswith("*.")},
             wildcard={name[2:]: context for name, context in chosen.items() if name.startswith("*.")},
-            default=self._default(pairs, chosen),
+            default=self._default(seen, chosen),
         )
-        self._pairs = pairs
+        known = {pair.digest for pair in self._pairs.values()}
+        for pair in seen.values():
+            for note in (*(pair.notes if pair.digest not in known else ()), *time_notes(pair, now)):
+                self._warn(note)
+        self._pairs = seen
         served = {id(context) for context in chosen.values()}
         self._contexts = {key: context for key, context in self._contexts.items() if id(context) in served}
 
@@ -345,3 +341,23 @@ class CertificateStore:
             found = make_context(((pair.chain, pair.key) for pair in group), minimum, self._client_ca, verify)
             self._contexts[key] = found
         return found
+
+
+def _best_by_name(pairs: Iterable[Pair], now: datetime) -> dict[str, tuple[Pair, ...]]:
+    """For each name the certificates to serve: one for each kind of key, for a client may know one kind only.
+
+    Valid before expired, real before development, then the one that lasts longest; a client prefers ECDSA whatever its
+    dates, so a worse one never stands beside a better one of another kind.
+    """
+
+    def rank(pair: Pair) -> tuple[bool, bool]:
+        return pair.not_before <= now < pair.not_after, not pair.is_development
+
+    by_name: dict[str, dict[str, Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: (rank(pair), pair.not_after, pair.path)):
+        for name in pair.names:
+            kinds = by_name.setdefault(name, {})
+            if any(rank(other) < rank(pair) for other in kinds.values()):
+                kinds.clear()
+            kinds[pair.kind] = pair
+    return {name: tuple(pair for _, pair in sorted(kinds.items())) for name, kinds in by_name.items()}

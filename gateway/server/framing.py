@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.exchange import Exchange
-from gateway.http.message import CHUNKED, UNTIL_CLOSE, Request, Response
+from gateway.http.message import Request, Response
 from gateway.http.status import has_no_body
 from gateway.server.request_body import RequestBody
 from gateway.server.wire import Wire
@@ -53,7 +53,7 @@ def _length_without_body(request: Request, response: Response) -> bytes:
     known = response.index.get(b"content-length")
     if known is not None:
         return b"content-length: %b\r\n" % known
-    if request.method == b"HEAD" and response.length in (CHUNKED, UNTIL_CLOSE) and request.minor == 1:
+    if request.method == b"HEAD" and b"transfer-encoding" in response.index and request.minor == 1:
         return b"transfer-encoding: chunked\r\n"
     return b""
 

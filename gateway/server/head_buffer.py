@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.errors import Cause, ClientFault
 
 END = b"\r\n\r\n"
+_EMPTY_LINE = (b"\r", b"\r\n")
 
 
 class HeadBuffer:
@@ -35,8 +36,8 @@ class HeadBuffer:
     def join(self, data: bytes, max_head: int) -> bytes:
         """What is held and `data`, b"" while they do not make a whole head (and are not too large to become one)."""
         held = self._held
-        if not held:
-            return data
+        if not self.begun:  # no part of a head: an empty line, or what came before its turn
+            return self.take() + data
         if not isinstance(held, bytearray):
             held = self._held = bytearray(held)
         seen = len(held)
@@ -51,12 +52,19 @@ class HeadBuffer:
         end = data.find(END, at) + 4
         if end < 4:
             if len(data) > max_head:
-                raise ClientFault(Cause.HEAD_TOO_LARGE if b"\r\n" in data else Cause.URI_TOO_LONG)
-            self.begun = self.begun or now
+                raise _too_large(data, at, max_head)
+            if data not in _EMPTY_LINE:
+                self.begun = self.begun or now
             self._held = data
             return None
         if end - at > max_head:
-            raise ClientFault(Cause.HEAD_TOO_LARGE)
+            raise _too_large(data, at, max_head)
         if at == 0 and end == len(data):
             return data, b""
         return data[at:end], data[end:]
+
+
+def _too_large(data: bytes, at: int, max_head: int) -> ClientFault:
+    """A request line without an end is a target too long (RFC 9110 §15.5.15)."""
+    line_ends = data.find(b"\r\n", at, at + max_head) >= 0
+    return ClientFault(Cause.HEAD_TOO_LARGE if line_ends else Cause.URI_TOO_LONG)

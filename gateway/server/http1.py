@@ -39,8 +39,8 @@ class Http1(asyncio.Protocol):
     """A downstream connection: source of request bodies, sink of response bodies."""
 
     __slots__ = (
-        "_body", "_exchange", "_input", "_keep_alive", "_last_read", "_max_head", "_origin", "_paused_at", "_reading",
-        "_state", "_task", "_transport", "_wire", "_write_paused", "_writer", "connection", "deadline",
+        "_body", "_ended", "_exchange", "_input", "_keep_alive", "_max_head", "_origin", "_paused_at", "_reading", "_state",
+        "_task", "_transport", "_wire", "_write_paused", "_writer", "connection", "deadline",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, wire: Wire) -> None:
@@ -57,7 +57,7 @@ class Http1(asyncio.Protocol):
         self._origin: Source | None = None  # of the response body: paused while the client does not read
         self._reading = False  # heads are being read off one piece of input
         self._keep_alive = True
-        self._last_read = connection.opened
+        self._ended = False  # the client has closed its side; what it sent before is still answered
         self._write_paused = False
         self._paused_at = 0.0  # loop time since which reading is paused, 0.0 when it is not
         self.deadline = NEVER
@@ -71,31 +71,29 @@ class Http1(asyncio.Protocol):
         self._wire.live.add(self)
 
     def data_received(self, data: bytes) -> None:
-        now = self._last_read = self._wire.clock()
+        now = self._wire.clock()
         state = self._state
         if state is State.IDLE:
             if self._input:
                 data = self._input.join(data, self._max_head)
-            elif data.find(END) == len(data) - 4 and len(data) <= self._max_head and data[0] != 13:
+            elif 0 <= data.find(END) == len(data) - 4 and len(data) <= self._max_head and data[0] != 13:
                 self._begin(data, b"", now)  # what nearly all reads are: one whole head, and nothing else
                 return
             if data:
                 self._read(data, now)
         elif state is State.EXCHANGE or state is State.DISCARD:
-            self._continue(data)
+            self._continue(data, now)
 
     def eof_received(self) -> bool:
-        """A half-close after a whole request still gets its answer; True keeps our side open."""
-        exchange = self._exchange
+        """A half-close after whole requests still gets their answers; True keeps our side open."""
+        exchange, body = self._exchange, self._body
         if self._state is not State.EXCHANGE or exchange is None:
             return False
-        body = self._body
         cancelled = exchange.route is not None and exchange.route.settings.on_client_eof == "cancel"
         if cancelled or (body is not None and not body.complete):
             self._fail(ClientFault(Cause.CLIENT_GONE, "the client closed"))
             return False
-        self._keep_alive = False
-        exchange.request.keep_alive = False
+        self._ended = True
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -149,7 +147,7 @@ class Http1(asyncio.Protocol):
                     self._refuse(fault, data, now)
                     return
                 if found is None:
-                    if self.connection.requests:  # the first head's deadline counts from the connection's begin
+                    if self.connection.requests and self._input.begun:  # the first head's counts from the connection's
                         self.deadline = self._input.begun + settings.head_timeout
                     return
                 data = self._begin(found[0], found[1], now)
@@ -168,19 +166,23 @@ class Http1(asyncio.Protocol):
         except Malformed as malformed:
             self._refuse(ClientFault(cause_of(malformed.status), malformed.why), head, now)
             return b""
+        except Exception as error:  # noqa: BLE001 - as below
+            wire.crashed(error)
+            self._refuse(ClientFault(Cause.BUG), head, now)
+            return b""
         exchange = self._open(Exchange(self.connection, request, now))
         self.deadline = NEVER
         if request.length:
-            self._body = RequestBody(request.length, self.pause, now)
+            self._body = RequestBody(request.length, self.pause, now, wire.settings)
             exchange.source = self
             self._arm()
         try:
             response = wire.answer(exchange)
         except Exception as error:  # noqa: BLE001 - a bug in a filter must cost one request, not the worker
             wire.crashed(error)
-            response = wire.refuse(exchange, ClientFault(Cause.BUG))
+            response = self._refusal(exchange, ClientFault(Cause.BUG))
         if rest and self._body is not None:  # before forwarding, so that a small body travels with its head
-            rest = self._feed(rest)
+            rest = self._feed(rest, now)
             if self._exchange is not exchange:
                 return b""
         if response is not None:
@@ -199,9 +201,9 @@ class Http1(asyncio.Protocol):
             exchange.started, self._input.begun = self._input.begun, 0.0
         return exchange
 
-    def _continue(self, data: bytes) -> None:
+    def _continue(self, data: bytes, now: float) -> None:
         """Input while an exchange is under way: its body, then what must wait for its turn."""
-        rest = self._feed(data) if self._body is not None else data
+        rest = self._feed(data, now) if self._body is not None else data
         if self._state is State.DISCARD and self._body is not None and self._body.complete:
             self._input.hold(rest)
             self._next()
@@ -210,25 +212,34 @@ class Http1(asyncio.Protocol):
             if len(self._input) >= HIGH_WATER:
                 self.pause()
 
-    def _feed(self, data: bytes) -> bytes:
+    def _feed(self, data: bytes, now: float) -> bytes:
         """Gives the request body what is its own; returns the rest."""
         body = self._body
         if body is None or body.complete:
             return data
+        body.last = now
         try:
             rest = body.feed(data)
         except ClientFault as fault:
             self._keep_alive = False
             self._fail(fault)
             return b""
-        self._arm()
+        if body.complete:
+            self._arm()
         return rest
 
     def _refuse(self, fault: ClientFault, head: bytes, now: float) -> None:
         """Answers what is not a request, and closes: whatever follows it cannot be trusted to be one."""
         exchange = self._open(Exchange(self.connection, unreadable(head), now))
         self._keep_alive = False
-        self.reply(self._wire.refuse(exchange, fault))
+        self.reply(self._refusal(exchange, fault))
+
+    def _refusal(self, exchange: Exchange, fault: ClientFault) -> Response:
+        try:
+            return self._wire.refuse(exchange, fault)
+        except Exception as error:  # noqa: BLE001 - a filter that fails on the error reply too
+            self._wire.crashed(error)
+            return Response(500, [], body=b"")
 
     # -- the verbs of a downstream ------------------------------------------------------------------------------------
 
@@ -243,7 +254,7 @@ class Http1(asyncio.Protocol):
             request.expects_continue = False
             self._writer.send(CONTINUE)
         body.attach(sink, UNLIMITED if limit is None else limit)
-        if not body.complete:
+        if len(self._input) < HIGH_WATER:
             self.resume()
 
     def reply(self, response: Response) -> None:
@@ -299,6 +310,8 @@ class Http1(asyncio.Protocol):
         """Sends the 101 and lets go of the transport; returns it with what the client sent behind its head."""
         if self._exchange is None or self._transport is None:
             raise ClientFault(Cause.CLIENT_GONE)
+        if self._ended:
+            raise ClientFault(Cause.MALFORMED_REQUEST, "an upgrade, and the end")
         self._exchange.response = response
         self._state = State.TUNNEL
         self.deadline = NEVER
@@ -335,9 +348,8 @@ class Http1(asyncio.Protocol):
 
     def resume(self) -> None:
         if self._paused_at and self._transport is not None:
-            if self._body is not None:  # the time during which we did not read is not the client's
-                self._body.begun += self._wire.clock() - self._paused_at
-            self._last_read = self._wire.clock()
+            if self._body is not None:
+                self._body.was_paused(self._paused_at, self._wire.clock())
             self._paused_at = 0.0
             self._transport.resume_reading()
             self._arm()
@@ -348,6 +360,9 @@ class Http1(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._task = self._origin = None
         if exchange is not None:
+            if self._body is not None:
+                exchange.received = self._body.received
+            exchange.ended = self._wire.clock()
             try:
                 self._wire.finish(exchange)
             except Exception as error:  # noqa: BLE001 - a bug in a log hook must not cost the answer
@@ -355,9 +370,9 @@ class Http1(asyncio.Protocol):
 
     def _finished(self) -> None:
         """The response has been written whole."""
-        refused = self._exchange is not None and isinstance(self._exchange.fault, ClientFault)
+        exchange = self._exchange
         self._log()
-        if self._transport is None:
+        if self._transport is None or exchange is None:
             return
         body = self._body
         if body is not None and not body.complete:
@@ -368,8 +383,9 @@ class Http1(asyncio.Protocol):
                 self._arm()
                 return
             self._close(linger=True)
-        elif not self._keep_alive:
-            self._close(linger=refused or bool(self._input))
+        elif not self._keep_alive:  # a client that would go on may have sent more already
+            refused = isinstance(exchange.fault, ClientFault)
+            self._close(linger=refused or exchange.request.keep_alive or bool(self._input))
         else:
             self._next()
 
@@ -381,11 +397,14 @@ class Http1(asyncio.Protocol):
         self.deadline = now + self._wire.settings.keepalive_timeout
         if self._write_paused:
             self.pause()
+            self._arm()
             return
         if self._paused_at:
             self.resume()
         if self._input and not self._reading:
             self._read(self._input.take(), now)
+        if self._ended and self._state is State.IDLE and not self._reading:
+            self._close()
 
     def _fail(self, fault: Fault) -> None:
         """The client broke the exchange under way; whoever works on it hears of it at its next wait."""
@@ -395,7 +414,7 @@ class Http1(asyncio.Protocol):
         if task is not None and not task.done:
             task.cancel(fault)
         elif exchange is not None and not self._writer.started and fault.cause is not Cause.CLIENT_GONE:
-            self.reply(self._wire.refuse(exchange, ClientFault(fault.cause, fault.detail)))
+            self.reply(self._refusal(exchange, ClientFault(fault.cause, fault.detail)))
         elif self._transport is not None:
             self._transport.abort()
 
@@ -405,42 +424,39 @@ class Http1(asyncio.Protocol):
         self._input.take()
         transport = self._leave()
         if transport is not None:
-            Farewell(transport, self.connection, self._wire, linger=linger)
+            Farewell(transport, self.connection, self._wire, linger=linger and not self._ended)
 
     # -- deadlines ----------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
         """Sets the deadline that fits what the connection waits for while an exchange is under way."""
-        settings, body = self._wire.settings, self._body
+        body = self._body
         if self._write_paused:
-            self.deadline = self._wire.clock() + settings.write_timeout
+            self.deadline = self._wire.clock() + self._wire.settings.write_timeout
         elif self._state is State.EXCHANGE or self._state is State.DISCARD:
-            if body is None or body.complete or self._paused_at:
-                self.deadline = NEVER
-            else:
-                self.deadline = self._last_read + min(settings.body_timeout, settings.min_body_rate_after)
+            self.deadline = NEVER if body is None or body.complete or self._paused_at else body.due(body.begun)
 
     def expire(self, now: float) -> None:
         """The sweep calls: something is late."""
-        settings, body = self._wire.settings, self._body
+        body = self._body
         if self._write_paused:
             if self._exchange is not None:
                 self._exchange.fault = ClientFault(Cause.CLIENT_STALLED)
             self.deadline = NEVER
             self._transport.abort()
         elif self._state is State.IDLE:
-            if self._input:
+            if self._input.begun:
                 self._refuse(ClientFault(Cause.REQUEST_TIMEOUT), self._input.take(), now)
             else:
                 self._close()
         elif body is None or body.complete:
             self.deadline = NEVER
-        elif body.late(now, self._last_read, settings):
+        elif body.late(now):
             self._keep_alive = False
             self.deadline = NEVER
             self._fail(ClientFault(Cause.REQUEST_TIMEOUT, "the request body came too slowly"))
         else:
-            self.deadline = now + min(settings.body_timeout, settings.min_body_rate_after)
+            self.deadline = body.due(now)
 
     def cut(self) -> None:
         """The drain time is over."""
@@ -449,5 +465,6 @@ class Http1(asyncio.Protocol):
 
     def drain(self) -> None:
         """Closes now if idle, otherwise after the exchange under way."""
+        self._keep_alive = False
         if self._state is State.IDLE and not self._input:
             self._close()

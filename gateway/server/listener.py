@@ -235,6 +235,7 @@ def _open_unix(path: str, backlog: int) -> socket.socket:
 
 def _is_stale(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full queue must not hold up the start
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -59,12 +59,12 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
         source, target = ipaddress.ip_address(words[2]), ipaddress.ip_address(words[3])
     except ValueError:
         raise NotProxyError("an invalid address in a version 1 line") from None
-    if source.version != version or target.version != version:
-        raise NotProxyError("an address of the wrong family")
+    if source.version != version or target.version != version or b"%" in data[:end]:
+        raise NotProxyError("an address of the wrong family, or with a zone")
     for port in words[4:]:
         if not (port.isascii() and port.isdigit()) or (len(port) > 1 and port[0] == "0") or int(port) > 65535:
             raise NotProxyError("an invalid port in a version 1 line")
-    return ProxyHeader(str(source), int(words[4]), end + 2)
+    return ProxyHeader(_spelled(source), int(words[4]), end + 2)
 
 
 def _read_v2(data: bytes) -> ProxyHeader | None:
@@ -82,7 +82,12 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
     if family in (0x11, 0x12) and length >= 12:
         return ProxyHeader(str(ipaddress.IPv4Address(block[:4])), int.from_bytes(block[8:10], "big"), size)
     if family in (0x21, 0x22) and length >= 36:
-        return ProxyHeader(str(ipaddress.IPv6Address(block[:16])), int.from_bytes(block[32:34], "big"), size)
+        return ProxyHeader(_spelled(ipaddress.IPv6Address(block[:16])), int.from_bytes(block[32:34], "big"), size)
     if family in (0x00, 0x31, 0x32):  # unspecified, or Unix sockets: no address to tell
         return ProxyHeader("", 0, size)
     raise NotProxyError("an invalid address block in a version 2 header")
+
+
+def _spelled(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An IPv4-mapped address is the IPv4 one, so that caps and trust lists know the client (RFC 4291 §2.5.5.2)."""
+    return str(getattr(address, "ipv4_mapped", None) or address)

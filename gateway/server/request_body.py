@@ -23,11 +23,11 @@ class RequestBody:
     """One body. `complete` once its end was read; `received` counts decoded bytes."""
 
     __slots__ = (
-        "_chunked", "_held", "_limit", "_pause", "_remaining", "_sink", "begun", "complete", "discarding", "held",
-        "received", "trailers",
+        "_chunked", "_held", "_limit", "_pause", "_remaining", "_settings", "_sink", "begun", "complete", "discarding",
+        "held", "last", "received", "trailers",
     )  # fmt: skip
 
-    def __init__(self, length: int, pause: Callable[[], None], begun: float) -> None:
+    def __init__(self, length: int, pause: Callable[[], None], begun: float, settings: DownstreamConfig) -> None:
         self._chunked = ChunkedReader() if length == CHUNKED else None
         self._remaining = max(0, length)
         self._pause = pause
@@ -35,7 +35,9 @@ class RequestBody:
         self._held: list[bytes] = []
         self._sink: Sink | None = None
         self.held = 0  # bytes in _held
-        self.begun = begun  # loop time, seconds
+        self._settings = settings
+        self.begun = begun  # loop time, seconds; later by all the time in which we did not read
+        self.last = begun  # loop time of the last read
         self.received = 0
         self.complete = False
         self.discarding = False
@@ -63,8 +65,8 @@ class RequestBody:
             pieces = self._chunked.feed(data)
         except Malformed as malformed:
             raise ClientFault(Cause.MALFORMED_REQUEST, malformed.why) from None
-        for piece in pieces:
-            self._take(piece)
+        if pieces:  # as one: a client that sends a chunk for every byte must not make a system call of each
+            self._take(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._chunked.complete:
             self.trailers = allowed_trailers(self._chunked.trailers)
             self._end()
@@ -83,11 +85,21 @@ class RequestBody:
         if self.complete:
             sink.finish(self.trailers)
 
-    def late(self, now: float, last_read: float, settings: DownstreamConfig) -> bool:
+    def late(self, now: float) -> bool:
         """Whether nothing has come for too long, or too little in all."""
+        settings = self._settings
         elapsed = now - self.begun
         slow = elapsed >= settings.min_body_rate_after and self.received < settings.min_body_rate * elapsed
-        return slow or now - last_read >= settings.body_timeout
+        return slow or now - self.last >= settings.body_timeout
+
+    def due(self, checked: float) -> float:
+        """When to look again, if it was not late at `checked`. A read does not put it off, or a drip would for ever."""
+        return min(self.last + self._settings.body_timeout, checked + self._settings.min_body_rate_after)
+
+    def was_paused(self, since: float, now: float) -> None:
+        """The time during which we did not read is not the client's."""
+        self.begun += now - since
+        self.last = now
 
     def discard(self) -> None:
         """The answer has been given: read the rest and forget it."""

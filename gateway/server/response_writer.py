@@ -11,6 +11,7 @@ from typing import Any
 from gateway.exchange import Exchange
 from gateway.http.chunked import chunk, last_chunk
 from gateway.http.codec import response_head
+from gateway.http.fields import allowed_trailers
 from gateway.http.message import Fields, Response
 from gateway.server.framing import frame
 
@@ -78,4 +79,4 @@ class ResponseWriter:
     def end(self, method: bytes, trailers: Fields) -> None:
         """The end of the body."""
         if self.chunked and method != b"HEAD":
-            self.send(last_chunk(trailers))
+            self.send(last_chunk(allowed_trailers(trailers) if trailers else trailers))

@@ -10,9 +10,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
-
-from gateway.schema import Count, Duration, Field, Model, Network, Port, Size
+from gateway.schema import BeforeValidator, Count, Duration, Field, Model, Network, Port, Size, WithJsonSchema
 from gateway.server.certificates import TlsConfig
 
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]*):([0-9]{1,5})")

@@ -70,30 +70,33 @@ class HandshakeGate:
         """True: go on. False: it will be told (`admitted`). None: refused."""
         if self._active < self._limit:
             self._active += 1
-            admitted = True
-        elif len(self._waiting) < self._max_waiting:
-            self._waiting.append(layer)
-            admitted = False
-        else:
+            self.counters.moved(1, 0)
+            return True
+        if len(self._waiting) >= self._max_waiting:
             return None
-        self.counters.set_gauges(self._active, len(self._waiting))
-        return admitted
+        self._waiting.append(layer)
+        self.counters.moved(0, 1)
+        return False
 
     def leave(self) -> None:
         """One that was let in is over; whoever waits is next."""
         self._active -= 1
-        if not self._running:  # one that is let in may fail at once and come back here
-            self._running = True
+        self.counters.moved(-1, 0)
+        if self._running:  # one that was let in has failed at once and comes back here
+            return
+        self._running = True
+        try:
             while self._waiting and self._active < self._limit:
                 self._active += 1
+                self.counters.moved(1, -1)
                 self._waiting.popleft().admitted()
+        finally:
             self._running = False
-        self.counters.set_gauges(self._active, len(self._waiting))
 
     def give_up(self, layer: TlsLayer) -> None:
         """One that waited is over."""
         self._waiting.remove(layer)
-        self.counters.set_gauges(self._active, len(self._waiting))
+        self.counters.moved(0, -1)
 
 
 class TlsLayer(asyncio.Protocol):
@@ -251,9 +254,10 @@ class TlsLayer(asyncio.Protocol):
         self._state = State.OPEN
         self._sweep.discard(self)
         self._connection.tls = facts
+        inner = self._inner(self._connection)
         opened = TlsTransport(self._transport, sslobject, self._incoming, self._outgoing, self._gate.counters)
         self._transport.set_protocol(opened)
-        opened.start(self._inner(self._connection), rest)
+        opened.start(inner, rest)
 
     def _facts(self, sslobject: ssl.SSLObject) -> TlsFacts:
         assert self._parsed is not None  # noqa: S101  # state HANDSHAKE

@@ -52,7 +52,7 @@ _REASONS = {
 class TlsCounters:
     """Adds to the process's metrics; nothing else is kept."""
 
-    __slots__ = ("_breaks", "_results", "_values", "active", "waiting")
+    __slots__ = ("_active", "_breaks", "_results", "_values", "_waiting")
 
     def __init__(self, metrics: Metrics) -> None:
         self._values = metrics.values
@@ -66,8 +66,8 @@ class TlsCounters:
             )
             for word in BREAKS
         }
-        self.active = metrics.gauge("gateway_tls_handshakes_active", "TLS handshakes under way.")
-        self.waiting = metrics.gauge("gateway_tls_handshakes_waiting", "TLS handshakes that wait for their turn.")
+        self._active = metrics.gauge("gateway_tls_handshakes_active", "TLS handshakes under way.")
+        self._waiting = metrics.gauge("gateway_tls_handshakes_waiting", "TLS handshakes that wait for their turn.")
 
     def ended(self, result: str) -> None:
         """A handshake ended: `result` is a key of RESULTS."""
@@ -85,9 +85,10 @@ class TlsCounters:
         """An open connection failed: `reason` is a key of BREAKS."""
         self._values[self._breaks[reason]] += 1
 
-    def set_gauges(self, active: int, waiting: int) -> None:
-        self._values[self.active] = active
-        self._values[self.waiting] = waiting
+    def moved(self, active: int, waiting: int) -> None:
+        """So many more (or fewer) handshakes are under way, or wait; the gauges are sums over all listeners."""
+        self._values[self._active] += active
+        self._values[self._waiting] += waiting
 
 
 def handshake_result(error: ssl.SSLError) -> str:

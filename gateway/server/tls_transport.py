@@ -60,9 +60,11 @@ class TlsTransport(asyncio.Protocol):
         """Connect `inner` and give it what came in one read with the end of the handshake."""
         self._inner = inner
         inner.connection_made(self)  # type: ignore[arg-type]  # it has a transport's methods and no need of its class
-        if rest or self._incoming.pending:
+        if not self.is_reading():
+            self._held = rest
+        elif rest or self._incoming.pending:
             self._read(rest)
-        elif self._outgoing.pending:  # session tickets; they leave with the answer if there is one already
+        if self._outgoing.pending and not self._closing:  # session tickets, if no answer has taken them along
             self._flush()
 
     # -- the socket's protocol ----------------------------------------------------------------------------------------

@@ -119,7 +119,10 @@ class Pool:
         while idle:
             connection = idle.pop()
             if connection.open:
-                self._move(connection, ACTIVE)
+                places = self._places
+                places[IDLE] -= 1
+                places[ACTIVE] += 1
+                connection.place = ACTIVE
                 self.values[self.reused] += 1
                 return connection
             self._move(connection, CLOSING)
@@ -151,6 +154,7 @@ class Pool:
         """The exchange on `connection` is over, in whatever way: exactly once for each take() or acquire()."""
         if connection.place != ACTIVE:
             return  # lost meanwhile
+        room = not self._waiters and not self._retired and len(self._idle) < self._limits.max_idle
         if connection.detached:
             self._move(connection, GONE)
             self._connections.discard(connection)
@@ -158,16 +162,19 @@ class Pool:
         elif not connection.reusable:
             self._move(connection, CLOSING)
             connection.close()
+        elif room:
+            connection.park(self._limits.idle_timeout)
+            places = self._places
+            places[ACTIVE] -= 1
+            places[IDLE] += 1
+            connection.place = IDLE
+            self._idle.append(connection)
         elif self._waiters:
             connection.park(self._limits.idle_timeout)
             self._waiters.popleft().wait.wake(connection)
-        elif self._retired or len(self._idle) >= self._limits.max_idle:
+        else:
             self._move(connection, CLOSING)
             connection.close()
-        else:
-            connection.park(self._limits.idle_timeout)
-            self._move(connection, IDLE)
-            self._idle.append(connection)
 
     # The house's side
 

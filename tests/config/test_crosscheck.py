@@ -35,10 +35,12 @@ def test_values_of_the_wrong_kind_are_passed_over(text: str) -> None:
 
 def test_addresses_are_compared_as_addresses() -> None:
     """One socket, however it is written."""
-    errors, _ = check("listeners: [{bind: ':80'}, {bind: '[::]:80'}, {bind: 'unix:/a'}, {bind: 'unix:/a'}]\nroutes: [{}]")
+    errors, _ = check(
+        "listeners: [{bind: ':80'}, {bind: '[::]:80'}, {bind: 'unix:/a'}, {bind: 'unix:/a'}]\nroutes: [{}]"
+    )
     assert errors == [
         "c:1:35: listeners[1].bind: `[::]:80` is taken already at c:1:20: one socket an address",
-        "c:1:75: listeners[3].bind: `unix:/a` is taken already at c:1:54: one socket an address",
+        "c:1:73: listeners[3].bind: `unix:/a` is taken already at c:1:54: one socket an address",
     ]
 
 

@@ -125,8 +125,11 @@ def test_a_billion_laughs_are_refused_at_once() -> None:
     laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
     )
-    merges = "m0: &m0 {" + ", ".join(f"k{n}: [1, 2, 3]" for n in range(100)) + "}\n" + "".join(
-        f"m{n}: &m{n} {{<<: *m{n - 1}, deep: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 30)
+    merges = (
+        "m0: &m0 {"
+        + ", ".join(f"k{n}: [1, 2, 3]" for n in range(100))
+        + "}\n"
+        + "".join(f"m{n}: &m{n} {{<<: *m{n - 1}, deep: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 30))
     )
     for text in (laughs, merges):
         began = time.process_time()

@@ -16,6 +16,8 @@ def test_everything_offered_is_there() -> None:
 
 def test_loading_costs_no_more_than_it_must() -> None:
     """Neither the schema's nor the reference page's machinery is imported on the way to the first answer."""
-    code = "import sys, gateway.config; print(*sorted(name for name in sys.modules if name.startswith('gateway.config')))"
+    code = (
+        "import sys, gateway.config; print(*sorted(name for name in sys.modules if name.startswith('gateway.config')))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"gateway.config.json_schema", "gateway.config.reference"} & set(done.stdout.split())

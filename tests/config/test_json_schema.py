@@ -1,4 +1,4 @@
-"""The schemas for editors: complete, described, closed; good files are held against them in test_load_files.py."""
+"""The schemas for editors: complete, described, closed; good files are held against them in test_loading_files.py."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_every_key_is_described_and_no_other_is_allowed() -> None:
     for rule in objects(schema):
         assert rule.get("additionalProperties") is False or "minProperties" in rule, rule
         for name, below in rule["properties"].items():
-            described = below.get("description") or schema["$defs"].get(below.get("$ref", "").rpartition("/")[2], {}).get(
-                "description"
-            )
+            described = below.get("description") or schema["$defs"].get(
+                below.get("$ref", "").rpartition("/")[2], {}
+            ).get("description")
             assert described or "minProperties" in rule, name
 
 

@@ -33,7 +33,8 @@ def test_rules_files_hold_keys_of_the_whole() -> None:
 
 def test_unknown_keys_and_empty_listeners_are_refused() -> None:
     """A typo is not ignored, and a gateway that listens nowhere is a mistake."""
-    for values in ({"lisen": []}, {"listeners": []}):
+    mistakes: list[dict[str, object]] = [{"lisen": []}, {"listeners": []}]
+    for values in mistakes:
         with pytest.raises(ValidationError):
             SiteConfig.model_validate(values)
 

@@ -90,7 +90,9 @@ def test_files_that_cannot_be_secrets(tmp_path: Path) -> None:
             resolve(f"${{file:{name}}}", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["password", "client_secret", "api_key", "X-Api-Key", "Authorization", "keys", "TOKEN"])
+@pytest.mark.parametrize(
+    "name", ["password", "client_secret", "api_key", "X-Api-Key", "Authorization", "keys", "TOKEN"]
+)
 def test_secret_names(name: str) -> None:
     """Keys and field names by which people call secrets."""
     assert is_secret_name(name)

@@ -23,7 +23,9 @@ def node(text: str, file: str) -> Node:
 def test_rules_add_to_what_is_there() -> None:
     """Routes in the order of the files, upstreams by name; places stay those of each file."""
     main = node("upstreams: {a: 1}\nroutes: [x]\n", "c")
-    tree, problems = join(main, [node("routes: [y, z]\nupstreams: {b: 2}\n", "r1"), node("routes: [w]", "r2")], "c", KEYS, ALL)
+    tree, problems = join(
+        main, [node("routes: [y, z]\nupstreams: {b: 2}\n", "r1"), node("routes: [w]", "r2")], "c", KEYS, ALL
+    )
     assert problems == []
     assert tree.root.plain() == {"upstreams": {"a": 1, "b": 2}, "routes": ["x", "y", "z", "w"]}
     place = tree.find(("routes", 2)).place

@@ -33,6 +33,7 @@ def over(**fields: bytes) -> Exchange:
     exchange.id = b"01JD"
     exchange.received, exchange.sent = 3, 1024
     exchange.response = Response(200, [])
+    exchange.ended = 100.0
     return exchange
 
 
@@ -172,7 +173,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_lines_fit_into_one_write() -> None:
-    """A client that sends endless values gets them cut, quick path or slow, so that lines of two processes stay apart."""
+    """Endless values are cut, on the quick path and the slow one, so that lines of two processes stay apart."""
     exchange = over(user_agent=b"a" * 16000, referer=b"\x01" * 16000)
     exchange.request.path = b"/" + b"b" * 8000
     exchange.request.query = b"\xff" * 8000
@@ -254,7 +255,7 @@ def test_outputs(tmp_path: Path) -> None:
         opened.append(output)
         if "nowhere" in output:
             raise FileNotFoundError(2, "No such file or directory")
-        return [].append
+        return list[bytes]().append
 
     shared = Shared(folder=tmp_path, open_log=open_log, wall=lambda: WALL, now=lambda: 100.0)
     build(Config(), shared)

@@ -17,6 +17,7 @@ def over(method: bytes = b"GET", status: int | None = 200, started: float = 99.7
     exchange.started = started
     exchange.route = Route("shop", Plan(), None, "app")
     exchange.response = None if status is None else Response(status, [])
+    exchange.ended = 100.0
     return exchange
 
 
@@ -27,7 +28,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def hooks(metrics: Metrics) -> Hooks:
-    return build(Shared(route="shop", metrics=metrics, now=lambda: 100.0))
+    return build(Shared(route="shop", metrics=metrics))
 
 
 def log(hooks: Hooks, exchange: Exchange) -> None:
@@ -95,7 +96,7 @@ def test_a_client_that_left_counts_as_499(metrics: Metrics, hooks: Hooks) -> Non
 def test_a_rebuilt_route_goes_on_counting(metrics: Metrics, hooks: Hooks) -> None:
     """After a reload the same route adds to the same slots."""
     log(hooks, over())
-    log(build(Shared(route="shop", metrics=metrics, now=lambda: 100.0)), over())
+    log(build(Shared(route="shop", metrics=metrics)), over())
     assert metrics.value("gateway_requests_total", route="shop", method="GET", status="2xx") == 2
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,
     "number": (int, float),
 }  # fmt: skip
@@ -64,4 +64,4 @@ def _mistakes(value: Any, rule: Any, top: dict[str, Any], path: str) -> Iterator
 
 
 def _is(value: Any, kind: str) -> bool:
-    return isinstance(value, KINDS[kind]) and (kind == "boolean") == isinstance(value, bool)
+    return bool(isinstance(value, KINDS[kind])) and (kind == "boolean") == isinstance(value, bool)

@@ -7,6 +7,7 @@ FakeTransport, and `TlsClient` the other end of it, over MemoryBIOs of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import ssl
 from collections.abc import Callable
@@ -210,10 +211,8 @@ class TlsClient:
 
     def goodbye(self) -> bytes:
         """close_notify."""
-        try:
+        with contextlib.suppress(ssl.SSLError):
             self.ssl.unwrap()
-        except ssl.SSLError:
-            pass
         return self.outgoing.read()
 
     def is_told_goodbye(self) -> bool:

@@ -120,6 +120,34 @@ async def test_reading_pauses_at_once(store: CertificateStore) -> None:
     assert served.inner.events == ["made"]
 
 
+async def test_a_pause_before_the_first_byte(store: CertificateStore) -> None:
+    """HTTP may begin paused; what came with the end of the handshake waits, encrypted, and tickets leave."""
+    served = Served(store)
+    make = served.layer._inner
+
+    def paused(connection: Any) -> Any:
+        recorder = make(connection)
+        connect = recorder.connection_made
+
+        def connect_and_pause(transport: Any) -> None:
+            connect(transport)
+            transport.pause_reading()
+
+        recorder.connection_made = connect_and_pause  # type: ignore[method-assign]
+        return recorder
+
+    served.layer._inner = paused
+    client = TlsClient(client_of())
+    served.transport.feed(client.step())
+    flight = client.step(served.transport.take()) + client.encrypt(b"one") + client.encrypt(bytes(SLICE))
+    served.transport.feed(flight + client.encrypt(b"two"))
+    assert served.inner.received == []
+    assert served.transport.take()
+    served.inner.transport.resume_reading()
+    await turn()
+    assert served.inner.heard == b"one" + bytes(SLICE) + b"two"
+
+
 async def test_a_pause_inside_a_read_that_is_taken_back(store: CertificateStore) -> None:
     """HTTP may pause and resume while it is given data; nothing is lost or doubled."""
     served, client, transport = opened(store)
@@ -366,11 +394,11 @@ def test_the_price_of_a_request(store: CertificateStore) -> None:
     """Decrypting 1 KB and encrypting 1 KB costs microseconds; the bound is generous for a busy machine."""
     served, client, transport = opened(store)
     count = 500
-    served.inner.on_data = lambda plain: transport.write(plain)
+    served.inner.on_data = transport.write
+    receive = transport.data_received
     best = 1.0
     for _ in range(20):
         wires = [client.encrypt(BIG[:1024]) for _ in range(count)]
-        receive = transport.data_received
         best = min(best, timeit.timeit(lambda wires=wires: [receive(wire) for wire in wires], number=1) / count)
         served.transport.written.clear()
         served.inner.received.clear()

@@ -69,6 +69,12 @@ def _connection() -> list[Case]:
                dropped, _CONNECTION, _root(b"x-a", b"x-b", fields=((b"x-c", b"3"),))),
         accept("connection: twice", get(b"Connection: X-A", b"Connection: X-B", b"X-A: 1", b"X-B: 2"), dropped,
                _CONNECTION, _root(b"x-a", b"x-b")),
+        accept("connection: twice, the last one plain", get(
+            b"Connection: X-A, Content-Type", b"Connection: keep-alive", b"X-A: 1"),
+            "a second field does not hide what the first one names", _CONNECTION, _root(b"x-a")),
+        accept("connection: twice, the first one plain", get(
+            b"Connection: close", b"Connection: X-A", b"X-A: 1", body=SMUGGLED),
+            "close counts wherever it stands", _CONNECTION, _root(b"x-a")),
         accept("connection: empty members", get(b"Connection: , X-A ,,", b"X-A: 1"), dropped, _CONNECTION,
                _root(b"x-a")),
         accept("connection: keep-alive field", get(b"Connection: keep-alive", b"Keep-Alive: timeout=1000"), dropped,

@@ -109,6 +109,9 @@ _FORBIDDEN_TRAILERS: tuple[tuple[str, bytes], ...] = (
     ("Authorization", b"Authorization: Bearer forged"),
     ("X-Forwarded-For", b"X-Forwarded-For: 203.0.113.9"),
     ("Cookie", b"Cookie: admin=1"),
+    ("CF-Connecting-IP", b"CF-Connecting-IP: 203.0.113.9"),
+    ("True-Client-IP", b"True-Client-IP: 203.0.113.9"),
+    ("X_Real_IP", b"X_Real_IP: 203.0.113.9"),
     ("Max-Forwards", b"Max-Forwards: 3"),
 )
 

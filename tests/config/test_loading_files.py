@@ -1,7 +1,7 @@
-"""Every file of tests/config/good and tests/config/bad, loaded: what it says at its head is what the loader must say.
+"""Every file of tests/config/good and bad, loaded: what it says at its head is what the loader must say.
 
-A bad file begins with one `# expect: LINE:COLUMN: path: message` per mistake, in order; a good one with a `# warn:` line
-for each warning, mostly none. In a folder with rules, lines about other files begin with their name.
+A bad file begins with one `# expect: LINE:COLUMN: path: message` per mistake, in order; a good one with a `# warn:`
+line for each warning, mostly none. In a folder with rules, lines about other files begin with their name.
 """
 
 from __future__ import annotations

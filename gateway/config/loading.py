@@ -20,14 +20,14 @@ from gateway.config.model import DEFAULT_BIND, RULES_KEYS, SiteConfig
 from gateway.config.model import References as Remembered
 from gateway.config.problems import ConfigError, Place, Problem
 from gateway.config.references import References, Secret, scrubbed
-from gateway.config.translate import misread, translate
+from gateway.config.translate import left_empty, misread, translate
 from gateway.config.tree import Tree, join
 
 __all__ = ["MAX_RULES_FILES", "RULES_FOLDER", "Loaded", "load", "quick"]
 
 RULES_FOLDER = "rules"
 MAX_RULES_FILES = 1000  # against a rules folder that is a mount of something else
-_READINGS = 3  # of references whose type is not clear: as written, the other way round, and back where that failed
+_READINGS = 3  # a reference is read as it is written, then the other way round, and back where that failed too
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,14 @@ def _config(tree: Tree, problems: list[Problem]) -> SiteConfig | None:
             return SiteConfig.model_validate(tree.root.plain())
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
+        empty = left_empty(errors, tree.root, SiteConfig)
+        for node, value in empty:
+            node.value = value
         wrong = misread(errors, tree.root, SiteConfig)
-        again = [node for node in wrong if node not in swapped] if reading == 0 else []
-        back = [node for node in wrong if node in swapped] if reading == 1 else []
-        if not again and not back:
+        again = [node for node in wrong if (node in swapped) == (reading == 1)] if reading < 2 else []
+        if not again and not empty:
             break
-        for node in again or back:
+        for node in again:
             node.value, node.other = node.other, node.value
         swapped = again
     problems += translate(errors, tree, SiteConfig)
@@ -180,7 +182,7 @@ def _read(path: Path, references: References, problems: list[Problem]) -> tuple[
 
 
 def _rules_files(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """`*.yaml` below the folder, sorted; names that begin with a dot are passed over (mounted config maps have them)."""
+    """`*.yaml` below the folder, sorted. Names that begin with a dot are passed over: mounted config maps have them."""
     found: list[Path] = []
     try:
         for parent, folders, names in os.walk(folder):
@@ -194,6 +196,8 @@ def _rules_files(folder: Path, problems: list[Problem]) -> Iterator[Path]:
     except (OSError, ValueError):
         return
     if len(found) > MAX_RULES_FILES:
-        problems.append(Problem(Place(str(folder)), "", f"more than {MAX_RULES_FILES} files: is this the rules folder?"))
+        problems.append(
+            Problem(Place(str(folder)), "", f"more than {MAX_RULES_FILES} files: is this the rules folder?")
+        )
         return
     yield from found

@@ -31,7 +31,9 @@ def errors(path: Path, **environ: str) -> list[str]:
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     """One sentence, no traceback."""
     (message,) = errors(tmp_path / "config.yaml")
-    assert message.startswith("config.yaml: there is no such file: write one, name another with -c, or run `gateway run")
+    assert message.startswith(
+        "config.yaml: there is no such file: write one, name another with -c, or run `gateway run"
+    )
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
@@ -49,7 +51,10 @@ def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = write(tmp_path, config=APP)
     monkeypatch.setattr(Path, "open", refuse)
     (message,) = errors(path)
-    assert message == "config.yaml: the file cannot be read (Permission denied): let the user that runs the gateway read it"
+    assert (
+        message
+        == "config.yaml: the file cannot be read (Permission denied): let the user that runs the gateway read it"
+    )
 
 
 def test_names_that_cannot_be_files() -> None:
@@ -68,7 +73,11 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path) -> None:
 def test_what_is_handed_on(tmp_path: Path) -> None:
     """The values, where relative paths start, and every file and folder that a change of would matter."""
     (tmp_path / "key").write_text("s3cret")
-    path = write(tmp_path, config=APP + "log: {level: '${env:LEVEL:-debug}'}\n", more="routes: [{respond: 204, match: {path: /x}}]\n")
+    path = write(
+        tmp_path,
+        config=APP + "log: {level: '${env:LEVEL:-debug}'}\n",
+        more="routes: [{respond: 204, match: {path: /x}}]\n",
+    )
     (tmp_path / "rules/more.yaml").write_text("routes: [{respond: {body: '${file:key}'}, match: {path: /x}}]\n")
     loaded = load(path, environ={})
     assert loaded.config.log.level == "debug"
@@ -131,7 +140,7 @@ def test_rules_are_read_in_order_and_hidden_ones_are_not(tmp_path: Path) -> None
 
 def test_a_rules_folder_of_a_thousand_files_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is surely a mount of something else."""
-    monkeypatch.setattr("gateway.config.load.MAX_RULES_FILES", 2)
+    monkeypatch.setattr("gateway.config.loading.MAX_RULES_FILES", 2)
     path = write(tmp_path, config=APP, a="", b="", c="")
     assert errors(path) == ["rules: more than 2 files: is this the rules folder?"]
 
