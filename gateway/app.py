@@ -27,7 +27,7 @@ from gateway.server.listener import open_socket
 from gateway.server.settings import ListenerConfig
 from gateway.server.tls import HandshakeGate, TlsLayer
 from gateway.site import Services, build_site
-from gateway.watch import watch
+from gateway.watch import look, watch
 from gateway.worker import Worker
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class _Life:
         self._metrics = Metrics()
         self._logs = LogOutputs(self._metrics, self._log.warning)
         self._stores = certificate_stores(loaded, self._log.warning)
+        self._seen = look(self._watched())
         self._began = time.time()
         self._serving = False
 
@@ -105,7 +106,8 @@ class _Life:
         for warning in self._loaded.warnings:
             self._log.warning(str(warning))
         admin = await self._start_admin(worker, admin_sockets)
-        watching = asyncio.ensure_future(watch(self._watched(), self._renew))
+        watching = asyncio.ensure_future(watch(self._watched(), self._renew, self._seen))
+        watching.add_done_callback(self._stopped_watching)
         await stop.wait()
         self._serving = False
         watching.cancel()
@@ -139,7 +141,7 @@ class _Life:
     def _tls(self, store: CertificateStore | None, services: Services) -> Callable[..., TlsLayer] | None:
         if store is None:
             return None
-        gate = HandshakeGate(self._metrics)
+        gate = HandshakeGate(self._metrics, store.max_handshakes)
 
         def layer(connection: Connection, inner: Callable[[Connection], asyncio.Protocol]) -> TlsLayer:
             return TlsLayer(store, connection, inner, services.sweep, services.clock, gate)
@@ -154,6 +156,11 @@ class _Life:
                 self._log.error(f"{problem} (what was served before is served still)")
             if report.added or report.removed:
                 self._log.info("certificates changed", added=report.added, removed=report.removed)
+
+    def _stopped_watching(self, task: asyncio.Future[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._crashed(error)
 
     def _certificates(self) -> list[CertificateEntry]:
         return [entry for store in self._stores if store is not None for entry in store.entries()]

@@ -38,7 +38,7 @@ class Sweep:
         return len(self._members)
 
     def run(self, now: float) -> None:
-        """Expires every member whose deadline is before `now`. An exception of one is raised when all have had theirs."""
+        """Expires every member whose deadline is before `now`; an exception of one is raised behind the last."""
         failure: Exception | None = None
         for member in [member for member in self._members if member.deadline <= now]:
             if member.deadline > now or member not in self._members:

@@ -39,9 +39,10 @@ class Wait:
 
     def call(self, callback: Callable[[], None]) -> None:
         """Without a coroutine: `callback` runs when the result is there, at once if it is; it asks for `result()`."""
-        self._resume = callback
         if self._done:
             callback()
+        else:
+            self._resume = callback
 
     def abandon(self) -> None:
         """Nobody waits any more: a late result goes nowhere."""
@@ -57,8 +58,10 @@ class Wait:
         if not self._done:
             self._done = True
             self._value = value
-            if self._resume is not None:
-                self._resume()
+            resume = self._resume
+            if resume is not None:
+                self._resume = None  # it knows whoever holds this Wait: no cycle may be left behind
+                resume()
 
     def fail(self, error: BaseException) -> None:
         if not self._done:

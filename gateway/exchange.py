@@ -4,15 +4,15 @@ A field has one writer and later steps only read it (a fault is written by whoev
 journey, to which tests/test_exchange.py holds the code:
 
     step      writer                         fields
-    receive   server/http1                   connection, request, source, now, started
+    receive   server/http1, server/turn      connection, request, source, now, started
     identify  filters                        client, scheme, trusted, chain, id, trace, country, network, tier
     route     pipeline                       site, route
     admit     pipeline, proxy                verdict (a filter's, if it stops here; filters/rewrite edits the request)
     lookup    cache                          key, entry, cache_status
-    forward   proxy                          endpoint, attempts, upstream_seconds, received (of a tunnel)
+    forward   proxy                          endpoint, attempts, upstream_seconds
     accept    filters                        response (the origin's, edited)
-    deliver   pipeline, server/http1         response, sent, ended
-    any       pipeline, proxy, server/http1  fault
+    deliver   pipeline, server/turn          response, received, sent, ended
+    any       pipeline, proxy, server/turn   fault
     log       access_log, metrics            nothing
 """
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.exchange import Exchange, Verdict
+from gateway.http.codec import render_fields
 from gateway.http.message import Fields, Request, Response
 from gateway.metrics import Metrics
 
@@ -21,17 +22,27 @@ class UpstreamHead:
     """The request head about to be sent to an endpoint: what `prepare` hooks edit.
 
     target  b"/path?query" to put on the request line
-    fields  end-to-end fields of the client, hop-by-hop and dropped names gone; hooks append or replace
     host    value of the Host field (sent first)
+    fields  what hooks add; a hook that replaces a name lists it in `drop_request`
+    block   the client's end-to-end fields, rendered; `drop` takes some out
     """
 
-    __slots__ = ("fields", "host", "method", "target")
+    __slots__ = ("_inherited", "block", "fields", "host", "method", "target")
 
-    def __init__(self, method: bytes, target: bytes, host: bytes, fields: Fields) -> None:
+    def __init__(
+        self, method: bytes, target: bytes, host: bytes, fields: Fields, inherited: tuple[Fields, bytes] = ([], b"")
+    ) -> None:
         self.method = method
         self.target = target
         self.host = host
         self.fields = fields
+        self._inherited, self.block = inherited
+
+    def drop(self, wanted: Callable[[bytes], bool]) -> None:
+        """Takes out every field for whose name `wanted` is true: for names that are not known at load time."""
+        self.fields[:] = [field for field in self.fields if not wanted(field[0])]
+        self._inherited = [field for field in self._inherited if not wanted(field[0])]
+        self.block = render_fields(self._inherited)
 
 
 class Hooks(NamedTuple):

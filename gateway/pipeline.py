@@ -119,6 +119,7 @@ def _special(site: Site, exchange: Exchange) -> Response | None:
         return deliver_reply(exchange, Response(200, [(b"allow", _ALLOW)], body=b""))
     fewer = b"%d" % (int(hops) - 1)
     request.fields = [(name, fewer if name == b"max-forwards" else value) for name, value in request.fields]
+    request.rendered = {}  # what others with the same fields have made of them does not hold for these
     return None
 
 
@@ -158,16 +159,22 @@ def deliver_reply(exchange: Exchange, prepared: Response) -> Response:
     """A local reply, ready to be written: prepared replies are shared, so a copy is edited. Its own fields win."""
     response = prepared.copy()
     plan: Plan = exchange.route.plan
-    names = {name for name, _value in response.fields}
-    if names.isdisjoint(plan.lines):
-        response.block += plan.block
-    else:
-        response.block += b"".join([line for name, line in plan.lines.items() if name not in names])
+    fitted = prepared.fitted
+    if fitted is None or fitted[0] is not plan:
+        fitted = prepared.fitted = _fit(prepared, plan)
+    _plan, response.block, dated = fitted
     for deliver in plan.deliver:
         deliver(exchange, response)
-    if b"date" not in names:
+    if not dated:
         response.fields.append((b"date", http_date(exchange.site.wall())))
     return response
+
+
+def _fit(prepared: Response, plan: Plan) -> tuple[Plan, bytes, bool]:
+    """(plan, the plan's constant lines that fit to `prepared`, has it a Date): the same for every use on a route."""
+    names = {name for name, _value in prepared.fields}
+    lines = b"".join([line for name, line in plan.lines.items() if name not in names])
+    return plan, prepared.block + lines, b"date" in names
 
 
 def accept(exchange: Exchange, response: Response) -> None:

@@ -14,11 +14,11 @@ from gateway.eager import EagerTask, Wait
 from gateway.errors import Cause, ClientFault, Fault, GatewayFault, Retry, UpstreamFault
 from gateway.exchange import Exchange
 from gateway.hooks import Route, UpstreamHead
-from gateway.http.codec import request_head
-from gateway.http.message import Request, Response
+from gateway.http.codec import render_fields, request_head
+from gateway.http.message import Fields, Request, Response
 from gateway.pipeline import PLAIN_OPTIONS, accept, deliver, deliver_reply, nominated, refuse
 from gateway.request_sender import RequestSender
-from gateway.server.http1 import Http1
+from gateway.server.turn import Turn
 from gateway.spool import Spool
 from gateway.tunnel import Tunnel
 from gateway.upstream.http1 import UpstreamConnection
@@ -26,6 +26,7 @@ from gateway.upstream.upstream import Endpoint, Upstream
 
 IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"PUT", b"REPORT", b"SEARCH"})
 EVENT_STREAM = b"text/event-stream"
+RENDERINGS = 8  # of the same fields for different routes, kept with them: a bound, for there may be many routes
 
 
 class Proxy:
@@ -38,7 +39,7 @@ class Proxy:
         self.sweep = sweep
         self.crashed = crashed
 
-    def forward(self, exchange: Exchange, downstream: Http1) -> _Forwarding:
+    def forward(self, exchange: Exchange, downstream: Turn) -> _Forwarding:
         """Starts at once; what it returns can be cancelled with the client's fault."""
         return _Forwarding(self, exchange, downstream)
 
@@ -61,7 +62,7 @@ class _Forwarding:
     _head: UpstreamHead
     _wait: Wait
 
-    def __init__(self, proxy: Proxy, exchange: Exchange, downstream: Http1) -> None:
+    def __init__(self, proxy: Proxy, exchange: Exchange, downstream: Turn) -> None:
         self._proxy = proxy
         self._exchange = exchange
         self._downstream = downstream
@@ -271,10 +272,11 @@ class _Forwarding:
         began = self._proxy.clock()
         if self._sender is None:
             framing = b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade if upgrade else b""
-            rendered = request_head(head.method, head.target, host, head.fields, framing)
+            rendered = request_head(head.method, head.target, host, head.fields, head.block + framing)
             connection.start(head.method, rendered, self._settings.timeouts, upgrade=bool(upgrade))
         else:
-            rendered = request_head(head.method, head.target, host, head.fields, self._sender.framing)
+            lines = head.block + self._sender.framing
+            rendered = request_head(head.method, head.target, host, head.fields, lines)
             self._sender.send(connection, head.method, rendered, self._settings.timeouts)
         return began
 
@@ -372,12 +374,21 @@ def upstream_head(exchange: Exchange, upstream: Upstream) -> UpstreamHead:
     connection = request.index.get(b"connection")
     if connection is not None and (connection not in PLAIN_OPTIONS or len(request.index) != len(request.fields)):
         drop = drop.union(nominated(request.fields))
-    fields = [field for field in request.fields if field[0] not in drop]
+    inherited = request.rendered.get(drop) or _inherit(request, drop)
     target = request.path if request.query is None else b"%b?%b" % (request.path, request.query)
-    head = UpstreamHead(request.method, target, _host(request, route, upstream), fields)
+    head = UpstreamHead(request.method, target, _host(request, route, upstream), [], inherited)
     for prepare in plan.prepare:
         prepare(exchange, head)
     return head
+
+
+def _inherit(request: Request, drop: frozenset[bytes]) -> tuple[Fields, bytes]:
+    """The client's fields without `drop`, and their lines; remembered with the fields, for the same come again."""
+    fields = [field for field in request.fields if field[0] not in drop]
+    inherited = (fields, render_fields(fields))
+    if len(request.rendered) < RENDERINGS:
+        request.rendered[drop] = inherited
+    return inherited
 
 
 def _host(request: Request, route: Route, upstream: Upstream) -> bytes:

@@ -15,7 +15,7 @@ from gateway.http.message import CHUNKED, Fields
 from gateway.spool import Spool
 
 if TYPE_CHECKING:
-    from gateway.server.http1 import Http1
+    from gateway.server.turn import Turn
     from gateway.upstream.http1 import UpstreamConnection
 
 REPLAY = 64 * 1024  # bytes of a body kept for another attempt
@@ -29,14 +29,14 @@ class RequestSender:
     """
 
     __slots__ = (
-        "_chunked", "_connection", "_copy", "_downstream", "_drop", "_finished", "_limit", "_pending", "_reading", "_size",
-        "_spool", "framing", "replayable",
+        "_chunked", "_connection", "_copy", "_downstream", "_drop", "_finished", "_limit", "_pending", "_reading",
+        "_size", "_spool", "framing", "replayable",
     )  # fmt: skip
 
     def __init__(
         self,
         length: int,
-        downstream: Http1 | None,
+        downstream: Turn | None,
         limit: int | None,
         spool: Spool | None = None,
         drop: frozenset[bytes] = frozenset(),

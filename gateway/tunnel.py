@@ -54,7 +54,9 @@ class Pipe(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._tunnel.lost_one(UpstreamFault(Cause.RESPONSE_INCOMPLETE, str(error)) if error is not None else None)
+        tunnel = self._tunnel
+        del self._tunnel, self._other  # a transport's last call: no cycle is left behind
+        tunnel.lost_one(UpstreamFault(Cause.RESPONSE_INCOMPLETE, str(error)) if error is not None else None)
 
     def pause_writing(self) -> None:
         self.full = True

@@ -18,7 +18,8 @@ ROW = re.compile(r"    (\w+) {2,}(\S.*?) {2,}(\S.*)")
 
 # Writers as the table names them, and the modules that they are. A feature of a phase is any filter.
 MODULES = {
-    "server/http1": {"server/http1", "server/response_writer"},
+    "server/http1": {"server/http1"},
+    "server/turn": {"server/turn", "server/response_writer"},
     "filters": {"filters/*"},
     "pipeline": {"pipeline"},
     "cache": {"cache/*"},
@@ -91,7 +92,7 @@ def test_only_its_writer_writes_a_field() -> None:
 def test_the_walk_sees_what_it_looks_for() -> None:
     """Plain, augmented, tuple and `self._exchange` targets are all found, so that silence means something."""
     fields = {(module, field) for module, _line, field in assignments()}
-    assert {("pipeline", "route"), ("proxy", "attempts"), ("server/http1", "sent"), ("admin/reference", "endpoint")} <= (
+    assert {("pipeline", "route"), ("proxy", "attempts"), ("server/turn", "sent"), ("admin/reference", "endpoint")} <= (
         fields
     )
 

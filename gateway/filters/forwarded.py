@@ -165,7 +165,7 @@ def _writer(config: Config, via: bytes) -> Callable[[Exchange, UpstreamHead], No
             elif len(ordinary) < LEARNT and len(name) <= LONGEST_LEARNT:
                 ordinary.add(name)
         if forged:
-            head.fields[:] = [field for field in head.fields if not field[0].startswith(PREFIX)]
+            head.drop(lambda name: name.startswith(PREFIX))
         return forged
 
     def prepare(exchange: Exchange, head: UpstreamHead) -> None:

@@ -21,9 +21,9 @@ def render_fields(fields: Fields | tuple[tuple[bytes, bytes], ...]) -> bytes:
     return _join_lines(map(_join_pair, fields)) + b"\r\n" if fields else b""
 
 
-def request_head(method: bytes, target: bytes, host: bytes, fields: Fields, framing: bytes) -> bytes:
-    """A request head. `framing` is the rendered framing and connection lines, each ended by CRLF."""
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (method, target, host, render_fields(fields), framing)
+def request_head(method: bytes, target: bytes, host: bytes, fields: Fields, lines: bytes) -> bytes:
+    """A request head. `lines` are rendered field lines, framing and connection included, each ended by CRLF."""
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (method, target, host, lines, render_fields(fields))
 
 
 def response_head(response: Response, framing: bytes) -> bytes:

@@ -28,8 +28,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x
 # Host names as DNS and browsers know them; the sub-delims and escapes that RFC 3986 adds only ever served attacks.
 _AUTHORITY = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
-MAX_DIGITS = 18  # of a Content-Length: below 2^63, no reader overflows on it
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_DIGITS = re.compile(rb"[0-9]{1,18}")  # of a Content-Length: below 2^63, no reader overflows on it
 
 # RFC 9110 §7.6.1: a connection option never names these; a sender that does wants two readers to disagree.
 _NEVER_CONNECTION_OPTION = frozenset({b"content-length", b"host", b"transfer-encoding", b"cache-control"})
@@ -103,6 +102,7 @@ class _Block(NamedTuple):
     keep_alive: bool
     upgrade: bytes
     expects_continue: bool
+    rendered: dict[frozenset[bytes], tuple[Fields, bytes]]
 
 
 class RequestHeadReader:
@@ -133,7 +133,7 @@ class RequestHeadReader:
         request = Request(method, target, path, query, minor)
         (
             request.fields, request.index, request.authority, request.host, request.length, request.keep_alive,
-            request.upgrade, request.expects_continue,
+            request.upgrade, request.expects_continue, request.rendered,
         ) = facts  # fmt: skip
         return request
 
@@ -173,7 +173,7 @@ class RequestHeadReader:
             fields = [field for field in fields if b"_" not in field[0]]
             index = dict(fields)
         named, host = _read_host(index, minor, authority)
-        facts = _Block(fields, index, named, host, *_read_framing(fields, index, minor))
+        facts = _Block(fields, index, named, host, *_read_framing(fields, index, minor), {})
         if minor and authority is None and len(block) <= LONGEST_BLOCK:
             remember(self._blocks, block, facts)
         return facts
@@ -296,19 +296,41 @@ def _connection_options(fields: Fields, minor: int) -> tuple[bool, bytes]:
     return keep_alive, tokens[0] if tokens else b""
 
 
-class ResponseHeadReader:
-    """Reads response heads from an origin that is not trusted."""
+class _Answer(NamedTuple):
+    """A response head, read; `length` is that of the body if the request was not HEAD."""
 
-    __slots__ = ("_lines", "_rules")
+    status: int
+    reason: bytes
+    minor: int
+    fields: Fields
+    by_name: dict[bytes, bytes]
+    length: int
+
+
+class ResponseHeadReader:
+    """Reads response heads from an origin that is not trusted. Heads that come again are remembered, as of requests."""
+
+    __slots__ = ("_heads", "_rules")
 
     def __init__(self, rules: HeadRules = HeadRules()) -> None:  # noqa: B008 - an immutable tuple
         self._rules = rules
-        self._lines: dict[bytes, tuple[int, int, bytes]] = {}
+        self._heads: dict[bytes, _Answer] = {}
 
     def read(self, head: bytes, method: bytes) -> Response:
-        """The Response of `head` to a `method` request; `head` ends with its empty line. Raises Malformed."""
-        line = head[: head.find(b"\r\n")]
-        minor, status, reason = self._lines.get(line) or self._start(head, line)
+        """The Response of `head` to a `method` request; `head` ends with its empty line. Raises Malformed.
+
+        `fields` and `index` may be shared with other responses: they are replaced, never changed.
+        """
+        status, reason, minor, fields, index, length = self._heads.get(head) or self._read(head)
+        response = Response(status, fields, reason=reason, length=length if method != b"HEAD" else 0)
+        response.minor = minor
+        response.index = index
+        return response
+
+    def _read(self, head: bytes) -> _Answer:
+        found = _STATUS_LINE.match(head)
+        if found is None:
+            raise Malformed("not an HTTP/1.x status line")
         collector = _Collector()
         try:
             httptools.HttpResponseParser(collector).feed_data(head)
@@ -320,41 +342,28 @@ class ResponseHeadReader:
         rules = self._rules
         if len(fields) > rules.max_fields or len(head) > rules.max_line:
             _check_sizes(fields, rules)
-        response = Response(status, fields, reason=reason)
-        response.minor = minor
-        response.index = index = dict(fields)
+        index = dict(fields)
         if len(index) != len(fields):
             _check_duplicates(fields)
-        length = index.get(b"content-length")
-        if length is None or b"transfer-encoding" in index or not length.isdigit() or len(length) > MAX_DIGITS:
-            response.length = _response_length(method, response)
-        else:
-            response.length = 0 if has_no_body(method, status) else int(length)
-        return response
-
-    def _start(self, head: bytes, line: bytes) -> tuple[int, int, bytes]:
-        found = _STATUS_LINE.match(head)
-        if found is None:
-            raise Malformed("not an HTTP/1.x status line")
-        start = (int(found[1]), int(found[2]), found[3] or b"")
-        if len(line) <= LONGEST_LINE:
-            remember(self._lines, line, start)
-        return start
+        status, minor = int(found[2]), int(found[1])
+        answer = _Answer(status, found[3] or b"", minor, fields, index, _response_length(status, minor, index))
+        if len(head) <= LONGEST_BLOCK:
+            remember(self._heads, head, answer)
+        return answer
 
 
-def _response_length(method: bytes, response: Response) -> int:
-    """The length of the body of `response` to a `method` request (RFC 9112 §6.3). Raises Malformed if it says two."""
-    index = response.index
+def _response_length(status: int, minor: int, index: dict[bytes, bytes]) -> int:
+    """The length of the body of a response to anything but HEAD (RFC 9112 §6.3). Raises Malformed if it says two."""
     coding = index.get(b"transfer-encoding")
     length = index.get(b"content-length")
     if coding is not None:
         if length is not None:
             raise Malformed("both Transfer-Encoding and Content-Length")
-        if response.minor == 0 or coding.lower() != b"chunked":
+        if minor == 0 or coding.lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
     elif length is not None and not _DIGITS.fullmatch(length):
         raise Malformed("an invalid Content-Length")
-    if has_no_body(method, response.status):
+    if has_no_body(b"GET", status):
         return 0
     if coding is not None:
         return CHUNKED

@@ -7,7 +7,7 @@ keeps order and duplicates, `index` is the last value by name for quick look-ups
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = list[Field]
@@ -45,11 +45,12 @@ class Request:
     keep_alive whether the client lets the connection live on (RFC 9112 §9.3)
     upgrade    lower-case token of an Upgrade that Connection lists, or b""
     expects_continue  Expect: 100-continue on HTTP/1.1
+    rendered   {names left out: (fields, their lines)} of the fields as they go upstream; shared with them
     """
 
     __slots__ = (
         "authority", "expects_continue", "fields", "host", "index", "keep_alive", "length", "method", "minor", "path",
-        "query", "target", "upgrade",
+        "query", "rendered", "target", "upgrade",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, path: bytes, query: bytes | None, minor: int) -> None:
@@ -66,6 +67,7 @@ class Request:
         self.keep_alive = minor == 1
         self.upgrade = b""
         self.expects_continue = False
+        self.rendered: dict[frozenset[bytes], tuple[Fields, bytes]] = {}
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the lower-case field `name`, in order."""
@@ -85,9 +87,10 @@ class Response:
     length           bytes of the body, 0 for none, CHUNKED, UNTIL_CLOSE
     block            field lines already rendered ("name: value\\r\\n" repeated), appended verbatim to the head
     body             whole body of a local reply, None where the body is streamed
+    fitted           of a prepared reply: what pipeline.py worked out for the route it was last used on
     """
 
-    __slots__ = ("block", "body", "fields", "index", "length", "minor", "reason", "status")
+    __slots__ = ("block", "body", "fields", "fitted", "index", "length", "minor", "reason", "status")
 
     def __init__(
         self, status: int, fields: Fields, *, reason: bytes = b"", length: int = 0, body: bytes | None = None
@@ -100,6 +103,7 @@ class Response:
         self.body = body
         self.block = b""
         self.minor = 1
+        self.fitted: tuple[Any, bytes, bool] | None = None
 
     def copy(self) -> Response:
         """A copy whose `fields` may be changed: prepared replies are shared by all exchanges."""

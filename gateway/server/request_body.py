@@ -50,6 +50,8 @@ class RequestBody:
 
     def feed(self, data: bytes) -> bytes:
         """Takes what belongs to the body, returns the rest. Raises ClientFault."""
+        if self.complete:
+            return data
         if self._chunked is None:
             if len(data) <= self._remaining:
                 piece, rest = data, b""

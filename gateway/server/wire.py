@@ -18,7 +18,7 @@ from gateway.http.message import Response
 from gateway.server.settings import DownstreamConfig
 
 if TYPE_CHECKING:
-    from gateway.server.http1 import Http1
+    from gateway.server.turn import Turn
 
 
 class Live(Protocol):
@@ -45,7 +45,7 @@ class Wire:
     settings: DownstreamConfig
     reader: RequestHeadReader
     answer: Callable[[Exchange], Response | None]
-    forward: Callable[[Exchange, Http1], Any]
+    forward: Callable[[Exchange, Turn], Any]
     refuse: Callable[[Exchange, ClientFault], Response]
     finish: Callable[[Exchange], None]
     clock: Callable[[], float]

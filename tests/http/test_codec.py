@@ -23,9 +23,9 @@ def test_fields() -> None:
 
 
 def test_a_request_head() -> None:
-    """Host comes first, then the fields, then the framing; without fields no empty line slips in."""
+    """Host comes first, then the lines rendered before, then the fields; without fields no empty line slips in."""
     head = request_head(b"POST", b"/a?b", b"h:1", [(b"x", b"y")], b"content-length: 3\r\n")
-    assert head == b"POST /a?b HTTP/1.1\r\nhost: h:1\r\nx: y\r\ncontent-length: 3\r\n\r\n"
+    assert head == b"POST /a?b HTTP/1.1\r\nhost: h:1\r\ncontent-length: 3\r\nx: y\r\n\r\n"
     assert request_head(b"GET", b"/", b"", [], b"") == b"GET / HTTP/1.1\r\nhost: \r\n\r\n"
 
 

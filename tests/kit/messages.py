@@ -6,6 +6,7 @@ be correct (framing, line ends) and says what is wrong in an AssertionError, for
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 Lines = tuple[tuple[bytes, bytes], ...]
@@ -57,7 +58,7 @@ def read_request(wire: bytes) -> Request | None:
         return None
     line, fields, at = head
     words = line.split(b" ")
-    assert len(words) == 3 and words[2] == b"HTTP/1.1", f"no request line: {line!r}"
+    assert (len(words), words[-1]) == (3, b"HTTP/1.1"), f"no request line: {line!r}"
     found = _body(wire, at, fields, until_close=False)
     if found is None:
         return None
@@ -71,7 +72,7 @@ def read_response(wire: bytes, method: bytes = b"GET", *, closed: bool = False) 
     if head is None:
         return None
     line, fields, at = head
-    assert line[:9] == b"HTTP/1.1 " and line[9:12].isdigit() and line[12:13] == b" ", f"no status line: {line!r}"
+    assert re.match(rb"HTTP/1\.1 [1-5][0-9]{2} ", line), f"no status line: {line!r}"
     status = int(line[9:12])
     if method == b"HEAD" or status < 200 or status in (204, 304):
         return Response(wire[:at], status, fields, b"", ())
@@ -97,7 +98,8 @@ def _fields(lines: list[bytes]) -> Lines:
     fields = []
     for line in lines:
         name, colon, value = line.partition(b":")
-        assert colon and name and name == name.strip(), f"no field line: {line!r}"
+        assert colon, f"no field line: {line!r}"
+        assert re.fullmatch(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name), f"no field name: {line!r}"
         assert not any(octet < 32 and octet != 9 for octet in line), f"a control character: {line!r}"
         fields.append((name.lower(), value.strip(b" \t")))
     return tuple(fields)

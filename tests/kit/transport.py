@@ -167,7 +167,8 @@ class FakeTransport:
         if not self.lost:
             self.lost = True
             self.reading = False
-            self._protocol.connection_lost(error)
+            protocol, self._protocol = self._protocol, None  # a real one lets go of it, too
+            protocol.connection_lost(error)
 
     def clog(self) -> None:
         """The peer stops reading: from now on what is written stays unsent."""
@@ -179,7 +180,8 @@ class FakeTransport:
         self._unsent = 0
         if self._waiting_for_room:
             self._waiting_for_room = False
-            self._protocol.resume_writing()
+            if not self.lost:
+                self._protocol.resume_writing()
         if self.closed:
             self.loop.call_soon(self.lose)
 
@@ -231,9 +233,13 @@ class Running:
         self.error = error
 
 
-def spawn(coroutine: Coroutine[Any, Any, None]) -> Running:
+def spawn(coroutine: Coroutine[Any, Any, None]) -> EagerTask:
     """For `Wires.spawn`: connections are made without an event loop."""
-    return Running(coroutine)
+    return EagerTask(coroutine, _raise)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class FakeDial:

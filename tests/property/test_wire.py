@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from tests.kit.site import Served, serve
 
 _QUICK = settings(max_examples=60, deadline=None)
 _SMALL = [case.raw for case in CASES if len(case.raw) < 1000]
-_ODD = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b",", b";", b"\x00", b"\x0b", b"0", b"5", b"%", b"/", b"\xff"]
+_ODD = [b"\r\n", b"\r\n\r\n", *(bytes([octet]) for octet in b"\r\n \t:,;\x00\x0b05%/\xff")]
 _OURS = re.compile(rb"(x-request-id|date): [^\r]*|[0-9A-Z]{26}")
 
 _MESSAGES = st.sampled_from(
@@ -41,7 +42,7 @@ _MESSAGES = st.sampled_from(
 def _cut(wire: bytes, at: Sequence[int]) -> list[bytes]:
     """`wire` in pieces that end at the fractions `at` of it, in thousandths."""
     places = sorted({0, len(wire), *(len(wire) * each // 1000 for each in at)})
-    return [wire[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    return [wire[begin:end] for begin, end in pairwise(places)]
 
 
 _CUTS = st.lists(st.integers(0, 1000), max_size=12)
@@ -65,7 +66,7 @@ def _talk(pieces: list[bytes], *, promptly: bool) -> tuple[list[tuple[bytes, byt
 
 @_QUICK
 @given(st.lists(_MESSAGES, min_size=1, max_size=5), _CUTS, st.booleans())
-def test_any_cut_of_a_pipeline(messages: list[bytes], cuts: list[int], promptly: bool) -> None:  # noqa: FBT001
+def test_any_cut_of_a_pipeline(messages: list[bytes], cuts: list[int], promptly: bool) -> None:
     """The same requests reach the origin and the same answers the client, whatever the pieces are and whenever
     the origin answers."""
     wire = b"".join(messages)
@@ -129,9 +130,10 @@ def test_a_head_is_a_request_or_malformed(raw: bytes, edits: list[tuple[int, byt
     wire = _edited(raw, edits) + noise + b"\r\n\r\n"
     wire = wire[: wire.index(b"\r\n\r\n") + 4]
     try:
-        RequestHeadReader().read(wire)
+        status = 200 if RequestHeadReader().read(wire).method else 0
     except Malformed as malformed:
-        assert malformed.status in {400, 414, 417, 431, 501, 505}
+        status = malformed.status
+    assert status in {200, 400, 414, 417, 431, 501, 505}
 
 
 _RESPONSES = st.sampled_from(

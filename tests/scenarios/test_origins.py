@@ -152,12 +152,16 @@ def test_an_origin_that_may_be_somebody_else(house: House, name: str) -> None:
     assert (logged["cause"], logged["error"]) == ("certificate_refused", "tls_certificate_error")
 
 
-@pytest.mark.parametrize("name", ["not-tls", "stranger"])
-def test_an_origin_without_tls_in_common(house: House, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "causes"),
+    # A server of TLS 1.3 refuses us after the handshake, as far as we see it, and may do so without a word.
+    [("not-tls", {"tls_failed"}), ("stranger", {"tls_failed", "closed_before_head"})],
+)
+def test_an_origin_without_tls_in_common(house: House, name: str, causes: set[str]) -> None:
     """An origin that speaks no TLS, or refuses us without a certificate, is 502."""
     answer = house.ask("GET", f"/{name}/x")
     assert answer.status == 502
-    assert house.gateway.logged(request_id=answer["x-request-id"])["cause"] == "tls_failed"
+    assert house.gateway.logged(request_id=answer["x-request-id"])["cause"] in causes
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -216,10 +220,10 @@ def test_a_post_is_never_asked_twice(house: House) -> None:
 
 
 def test_a_connection_that_died_while_idle(house: House) -> None:
-    """An origin that closes an idle connection does not cost a request, whatever its method."""
+    """An origin that closes an idle connection, even as the next request is on its way, costs no idempotent request."""
     with Client(("127.0.0.1", house.port)) as client:
-        for method in ("GET", "POST", "GET", "DELETE", "POST"):
-            answer = client.ask(method, "/app/leaves", body=b"x" if method == "POST" else b"")
+        for method in ("GET", "PUT", "GET", "DELETE", "OPTIONS") * 4:
+            answer = client.ask(method, "/app/leaves", body=b"x" if method == "PUT" else b"")
             assert (answer.status, answer.text) == (200, "bye")
 
 

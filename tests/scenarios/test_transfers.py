@@ -67,15 +67,14 @@ async def trailers(asked: Asked, talk: Talk) -> None:
     await talk.answer(repr(asked.trailers).encode())
 
 
-async def released(asked: Asked, talk: Talk) -> None:
-    """Three MiB; whether the origin got rid of them is seen by its next request on the same connection."""
-    await talk.answer(PATTERN * 3)
-    talk.origin.tell()
+async def spooled(asked: Asked, talk: Talk) -> None:
+    """More than any socket buffer holds; whether the origin gets rid of it is seen by its next request."""
+    await talk.answer(PATTERN * LARGE)
 
 
 SCRIPTS = {
     "/counted/*": counted, "/chunked/*": chunked, "/events*": events, "/buffered/events*": events,
-    "/trailers": trailers, "/buffered/3": released,
+    "/trailers": trailers, "/buffered/large*": spooled,
 }  # fmt: skip
 
 
@@ -188,11 +187,11 @@ def test_a_slow_sender_does_not_hold_the_origin(house: House) -> None:
     """With request buffering the origin is not asked before the body is whole, however long the client takes."""
     body = PATTERN * 2
     with house.client("http") as client, house.client("http") as other:
-        client.send(b"POST /buffered/up HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+        client.send(b"POST /buffered/dripped HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
         client.send(body[:-1])
         # The only connection to that origin is free meanwhile.
         assert other.ask("GET", "/buffered/other").status == 200
-        assert [asked for asked in house.origin.asked if asked.target == "/buffered/up"] == []
+        assert [asked for asked in house.origin.asked if asked.target == "/buffered/dripped"] == []
         client.send(body[-1:])
         answer = client.answer()
     assert answer.json["sha256"] == hashlib.sha256(body).hexdigest()
@@ -212,17 +211,17 @@ def test_buffered_chunks_become_a_length(house: House) -> None:
 def test_a_slow_reader_does_not_hold_the_origin(house: House) -> None:
     """With response buffering the origin's connection serves others while the client has not read its answer."""
     with house.client("http", receive_buffer=4096) as client, house.client("http") as other:
-        client.request("GET", "/buffered/3")
-        house.origin.wait_asked(1, "/buffered/3")
-        # There is one connection to that origin: this answer can only come on it, after the 3 MiB have left it.
+        client.request("GET", "/buffered/large/unread")
+        house.origin.wait_asked(1, "/buffered/large/unread")
+        # There is one connection to that origin: this answer can only come on it, after the 30 MiB have left it.
         assert other.ask("GET", "/buffered/after").status == 200
-        assert client.answer().body == PATTERN * 3
+        assert hashlib.sha256(client.answer().body).hexdigest() == digest_of(LARGE)
 
 
 def test_a_spooled_body_leaves_no_file(house: House) -> None:
     """Spool files are gone with their exchange."""
     with house.client("http") as client:
-        assert client.ask("GET", "/buffered/3").body == PATTERN * 3
+        assert len(client.ask("GET", "/buffered/large").body) == LARGE * MEBIBYTE
     assert list(house.gateway.folder.glob("gateway-body-*")) == []
 
 

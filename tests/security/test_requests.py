@@ -47,7 +47,8 @@ def _send(pieces: list[bytes]) -> Outcome:
     closed = client.closed
     client.fin()
     requests += origin.serve(ok("x"))
-    wire, answers = client.raw(), []
+    wire = client.raw()
+    answers: list[Response] = []
     methods = [request.method for request in requests]
     while wire:
         method = methods[len(answers)] if len(answers) < len(methods) else b"GET"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import timeit
 from typing import Any
 
 import pytest
@@ -388,19 +387,3 @@ def test_who_asks_for_keys_and_reads(store: CertificateStore) -> None:
         transport._flush_answers()
     assert not served.transport.aborted
     assert served.breaks() == {}
-
-
-def test_the_price_of_a_request(store: CertificateStore) -> None:
-    """Decrypting 1 KB and encrypting 1 KB costs microseconds; the bound is generous for a busy machine."""
-    served, client, transport = opened(store)
-    count = 500
-    served.inner.on_data = transport.write
-    receive = transport.data_received
-    best = 1.0
-    for _ in range(20):
-        wires = [client.encrypt(BIG[:1024]) for _ in range(count)]
-        best = min(best, timeit.timeit(lambda wires=wires: [receive(wire) for wire in wires], number=1) / count)
-        served.transport.written.clear()
-        served.inner.received.clear()
-    print(f"{best * 1e6:.2f} us")
-    assert best < 50e-6

@@ -85,7 +85,8 @@ def test_a_bug_costs_one_request(phase: str) -> None:
             raise ZeroDivisionError
 
     route = site.site.routes[0]
-    object.__setattr__(route, "plan", route.plan._replace(**{phase: (hook,)}))
+    edited: Any = {phase: (hook,)}
+    object.__setattr__(route, "plan", route.plan._replace(**edited))
     site.client >> get()
     if site.origin.request() is not None:
         site.origin >> ok()

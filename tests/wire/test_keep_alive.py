@@ -95,7 +95,7 @@ def test_pipelined_input_is_bounded() -> None:
     assert len(site.client.transport.sent) == 0
     held = 0
     site.origin >> ok()
-    while (request := site.origin.request()) is not None:
+    while site.origin.request() is not None:
         held += 1
         site.origin >> ok()
     assert 8 <= held <= 10

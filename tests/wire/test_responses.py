@@ -28,6 +28,17 @@ def test_chunked_to_chunked() -> None:
     assert site.last.sent == 3
 
 
+def test_many_small_chunks_are_one_write() -> None:
+    """An origin that sends a chunk for every byte does not make a system call of each."""
+    site = _asked()
+    site.origin >> head("Transfer-Encoding: chunked") + b"1\r\nx\r\n"
+    before = len(site.client.transport.written)
+    site.origin >> b"1\r\nx\r\n" * 5000
+    assert len(site.client.transport.written) == before + 1
+    site.origin >> b"0\r\n\r\n"
+    assert (site.client << b"HTTP/1.1 200").body == b"x" * 5001
+
+
 def test_until_close_to_chunked() -> None:
     """A body that ends with the origin's connection reaches the client in chunks, whose connection lives on."""
     site = _asked()
@@ -54,7 +65,9 @@ def test_a_known_length_stays_known() -> None:
 def test_trailers_are_passed_when_allowed() -> None:
     """Those that a recipient could mistake for the head's are dropped."""
     site = _asked()
-    forbidden = b"Content-Length: 1\r\nSet-Cookie: a=b\r\nTransfer-Encoding: x\r\nStrict-Transport-Security: max-age=0\r\n"
+    forbidden = (
+        b"Content-Length: 1\r\nSet-Cookie: a=b\r\nTransfer-Encoding: x\r\nStrict-Transport-Security: max-age=0\r\n"
+    )
     site.origin >> head("Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n" + forbidden + b"Checksum: abc\r\n\r\n"
     assert (site.client << b"HTTP/1.1 200").trailers == ((b"checksum", b"abc"),)
 

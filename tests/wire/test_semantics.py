@@ -100,7 +100,12 @@ def test_http10_client_gets_no_chunks() -> None:
 def test_hop_by_hop_fields_end_here() -> None:
     """Neither the fixed ones nor what Connection names reach the other side, in both directions."""
     site = serve()
-    fields = ["Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers", "Proxy-Authorization: Basic eA=="]
+    fields = [
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "TE: trailers",
+        "Proxy-Authorization: Basic eA==",
+    ]
     site.client >> get("/", "Connection: keep-alive, X-Secret", "X-Secret: 1", "X-Kept: 2", *fields)
     asked = site.origin << b"GET /"
     assert asked.get(b"x-kept") == b"2"
@@ -161,7 +166,8 @@ def test_a_loop_is_broken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "host"), [("preserve", b"shop.example:8080"), ("endpoint", b"127.0.0.1:3000"), ("inner.app", b"inner.app")]
+    ("policy", "host"),
+    [("preserve", b"shop.example:8080"), ("endpoint", b"127.0.0.1:3000"), ("inner.app", b"inner.app")],
 )
 def test_host_by_policy(policy: str, host: bytes) -> None:
     """The client's Host is preserved, or the endpoint's or a literal put in its place."""
@@ -273,3 +279,76 @@ def test_repeated_fields_keep_their_order() -> None:
     assert (site.origin << b"GET /").all(b"x-a") == [b"1", b"3"]
     site.origin >> ok("", "Set-Cookie: a=1", "Set-Cookie: b=2")
     assert (site.client << b"HTTP/1.1 200").all(b"set-cookie") == [b"a=1", b"b=2"]
+
+
+def test_what_one_request_did_does_not_show_in_the_next() -> None:
+    """The same field lines, again and again on different routes: each gets its own edits and nothing of the others."""
+    edits = {"set": {"X-A": "edited"}, "remove": ["X-B"], "add": {"X-C": "added"}}
+    site = serve(
+        routes=[
+            {"match": {"path": "/edited"}, "upstream": "app", "request_headers": edits, "response_headers": edits},
+            {"match": {"path": "/host"}, "upstream": "app", "host": "inner"},
+            {"upstream": "app"},
+        ]
+    )
+    seen: dict[str, set[object]] = {"/edited": set(), "/host": set(), "/plain": set()}
+    for _ in range(3):
+        for target, outcomes in seen.items():
+            site.client >> get(target, "X-A: 1", "X-B: 2", "Connection: X-D", "X-D: 3")
+            asked = site.origin << b"GET "
+            site.origin >> ok("", "X-A: 1", "X-B: 2", "Connection: X-D", "X-D: 3")
+            answer = site.client << b"HTTP/1.1 200"
+            outcomes.add(tuple(line for line in asked.fields if line[0] != b"x-request-id"))
+            outcomes.add(tuple(line for line in answer.fields if line[0] not in {b"x-request-id", b"date"}))
+    assert [len(outcomes) for outcomes in seen.values()] == [2, 2, 2]
+    assert len(set.union(*seen.values())) == 5  # the answers on the last two are the same
+    assert b"x-d" not in repr(seen).encode()
+
+
+def test_max_forwards_is_counted_from_what_was_sent() -> None:
+    """Each time: a remembered head is not counted down further."""
+    site = serve()
+    for _ in range(3):
+        site.client >> _message("OPTIONS / HTTP/1.1", "Host: h", "Max-Forwards: 3")
+        assert (site.origin << b"OPTIONS /").get(b"max-forwards") == b"2"
+        site.origin >> ok()
+        site.client << b"HTTP/1.1 200"
+
+
+def test_max_forwards_of_another_method() -> None:
+    """A GET with the same field lines, on which it means nothing, does not fix what an OPTIONS sends."""
+    site = serve()
+    for method, expected in (("GET", b"3"), ("OPTIONS", b"2"), ("GET", b"3"), ("OPTIONS", b"2")):
+        site.client >> _message(f"{method} / HTTP/1.1", "Host: h", "Max-Forwards: 3")
+        assert (site.origin << method.encode()).get(b"max-forwards") == expected
+        site.origin >> ok()
+        site.client << b"HTTP/1.1 200"
+
+
+def test_an_expectation_each_time() -> None:
+    """Each request that expects 100 is told so."""
+    site = serve()
+    for _ in range(3):
+        site.client >> _message("POST / HTTP/1.1", "Host: h", "Expect: 100-continue", "Content-Length: 2")
+        site.client << b"HTTP/1.1 100"
+        site.client >> b"ab"
+        site.origin << b"POST /"
+        site.origin >> ok()
+        site.client << b"HTTP/1.1 200"
+
+
+def test_half_closed_once_is_not_for_ever() -> None:
+    """The end of one connection does not close another whose head is the same."""
+    site = serve()
+    site.client >> get()
+    site.client.fin()
+    site.origin << b"GET /"
+    site.origin >> ok()
+    site.client << b"HTTP/1.1 200"
+    other = site.connect()
+    for _ in range(2):
+        other >> get()
+        site.origin << b"GET /"
+        site.origin >> ok()
+        other << b"HTTP/1.1 200"
+        assert other.open

@@ -210,7 +210,7 @@ def test_the_end_that_is_not_read() -> None:
 def test_the_caps_count_a_closing_tunnel() -> None:
     """A connection is counted until its socket is gone."""
     site = _open()
-    lost = []
+    lost: list[object] = []
     http1 = next(iter(site.wire.live))
     http1.connection.on_lost = lost.append  # type: ignore[attr-defined]
     site.client.stall()
