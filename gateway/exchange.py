@@ -9,10 +9,10 @@ journey, to which tests/test_exchange.py holds the code:
     route     pipeline                       site, route
     admit     pipeline, proxy                verdict (a filter's, if it stops here; filters/rewrite edits the request)
     lookup    cache                          key, entry, cache_status
-    forward   proxy                          endpoint, attempts, upstream_seconds
+    forward   proxy                          endpoint, attempts, upstream_seconds, received (of a tunnel)
     accept    filters                        response (the origin's, edited)
     deliver   pipeline, server/turn          response, received, sent, ended
-    any       pipeline, proxy, server/turn   fault
+    any       pipeline, proxy, server        fault
     log       access_log, metrics            nothing
 """
 

@@ -313,8 +313,9 @@ class _Forwarding:
         downstream = self._downstream
         pieces, connection.chunks = connection.chunks, []
         downstream.start(response, pieces)
-        downstream.follow(connection)
-        await connection.relay(downstream)
+        body = connection.relay(downstream)
+        downstream.follow(connection)  # behind relay(), which makes the connection read on
+        await body
         trailers = connection.trailers
         self._release()
         downstream.finish(trailers)

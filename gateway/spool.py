@@ -53,7 +53,11 @@ class Spool:
         if self._fault is not None:
             return
         self.size += len(chunk)
-        if self._read_at == self._written and self._memory + len(chunk) <= self._limit:
+        in_memory = self._read_at == self._written
+        if self._sink is not None and in_memory and not self._pieces and not self._paused:
+            self._sink.write(chunk)  # nothing is held: no need to hold this
+            return
+        if in_memory and self._memory + len(chunk) <= self._limit:
             self._pieces.append(chunk)
             self._memory += len(chunk)
         else:

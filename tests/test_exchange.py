@@ -18,6 +18,7 @@ ROW = re.compile(r"    (\w+) {2,}(\S.*?) {2,}(\S.*)")
 
 # Writers as the table names them, and the modules that they are. A feature of a phase is any filter.
 MODULES = {
+    "server": {"server/http1", "server/turn"},
     "server/http1": {"server/http1"},
     "server/turn": {"server/turn", "server/response_writer"},
     "filters": {"filters/*"},

@@ -12,17 +12,7 @@ from gateway.hooks import Hooks, Plan, Route
 from gateway.http.fields import FRAMING, HOP_BY_HOP
 from gateway.http.head import unreadable
 from gateway.http.message import Fields, Response
-from gateway.pipeline import (
-    Site,
-    accept,
-    answer,
-    build_plan,
-    deliver,
-    deliver_reply,
-    finish,
-    nominated,
-    refuse,
-)
+from gateway.pipeline import Site, accept, answer, build_plan, deliver, deliver_reply, finish, nominated, refuse
 from gateway.routing import MatchConfig, RouteSettings, compile_routes
 from tests.kit.exchanges import make_exchange
 
@@ -200,7 +190,7 @@ def test_no_route_by_this_method() -> None:
 
 @pytest.mark.parametrize("line", ["TRACE /", "CONNECT example.com:443"])
 def test_methods_that_are_never_forwarded(line: str) -> None:
-    """TRACE would show what we add, CONNECT would make us an open proxy; no route is asked (RFC 9110 §9.3.6, §9.3.8)."""
+    """TRACE would show what we add, CONNECT make us an open proxy: no route is asked (RFC 9110 §9.3.6, §9.3.8)."""
     house = House(({}, routed("all", Hooks(admit=lambda _exchange: pytest.fail("admitted")))))
     response = house.answer(line, "example.com:443")
     assert response is not None
@@ -309,9 +299,7 @@ def test_the_status_of_a_refusal(fault: Fault, status: int) -> None:
 
 def test_a_replys_own_fields_win() -> None:
     """What the reply says itself is not said again, whether the plan would set it or only default it."""
-    plan = build_plan(
-        [("a", Hooks(set_response=((b"server", b"g"), (b"x", b"1")), default_response=((b"y", b"2"),)))]
-    )
+    plan = build_plan([("a", Hooks(set_response=((b"server", b"g"), (b"x", b"1")), default_response=((b"y", b"2"),)))])
     exchange = on_route(plan)
     prepared = Response(200, [(b"x", b"own"), (b"y", b"own"), (b"date", b"now")], body=b"")
     prepared.block = b"z: 3\r\n"

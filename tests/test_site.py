@@ -86,7 +86,9 @@ def test_a_route_replaces_defaults_and_globals(tmp_path: Path) -> None:
 def test_unused_features_cost_nothing(tmp_path: Path) -> None:
     """A feature that says nothing has no hook in the plan."""
     site = built(tmp_path)
-    assert not {"redirect", "respond", "rewrite", "request_headers", "https_redirect"} & set(site.routes[0].plan.features)
+    assert not {"redirect", "respond", "rewrite", "request_headers", "https_redirect"} & set(
+        site.routes[0].plan.features
+    )
     assert site.routes[0].plan.vet == ()
 
 
@@ -94,7 +96,9 @@ def test_the_order_of_the_journey(tmp_path: Path) -> None:
     """https comes before a route's own answer: the redirect to https leads to the redirect of the route."""
     listener = 'listeners:\n  - {bind: "127.0.0.1:80", redirect_to_https: true}\n'
     site = built(tmp_path, listener + CONFIG)
-    exchange = Exchange(Connection("192.0.2.7", 1, "127.0.0.1:80", "127.0.0.1:80", 0.0), make_request("GET /old/x"), 0.0)
+    exchange = Exchange(
+        Connection("192.0.2.7", 1, "127.0.0.1:80", "127.0.0.1:80", 0.0), make_request("GET /old/x"), 0.0
+    )
     response = answer(site, exchange)
     assert response is not None
     assert (response.status, dict(response.fields)[b"location"]) == (308, b"https://example.com/old/x")
@@ -157,7 +161,9 @@ def test_what_cannot_be_built_has_a_place(tmp_path: Path, more: str, place: str)
 
 def test_an_upstream_that_cannot_be_built_has_a_place(tmp_path: Path) -> None:
     """An authority's file that is missing is an error at the upstream that names it."""
-    text = CONFIG.replace('endpoints: ["http://127.0.0.1:3000"', 'tls: {ca: gone.pem}, endpoints: ["https://127.0.0.1:3000"')
+    text = CONFIG.replace(
+        'endpoints: ["http://127.0.0.1:3000"', 'tls: {ca: gone.pem}, endpoints: ["https://127.0.0.1:3000"'
+    )
     with pytest.raises(ConfigError) as wrong:
         built(tmp_path, text)
     assert str(wrong.value.problems[0]).startswith(f"{tmp_path}/config.yaml:2:")

@@ -133,6 +133,17 @@ def test_a_slow_reader_pauses_the_spool_and_nobody_else(tmp_path: Path) -> None:
     assert (sink.body, sink.ends, spool.drained.done) == (b"".join(letters(20, 30)), [[]], True)
 
 
+def test_a_fast_reader_needs_no_disk(tmp_path: Path) -> None:
+    """While the reader keeps up nothing is held, however large the pieces."""
+    spool = Spool(str(tmp_path / "no such folder"), 10)
+    sink = Slow(spool)
+    spool.drain_to(sink)
+    for piece in letters(5, 1000):
+        spool.write(piece)
+    spool.finish([])
+    assert (sink.pieces, sink.ends, spool.size) == (letters(5, 1000), [[]], 5000)
+
+
 def test_a_file_that_has_been_read_is_given_back(tmp_path: Path) -> None:
     """Once the reader has caught up the file is empty again, and memory comes first: a long stream needs no disk."""
     spool = Spool(str(tmp_path), 100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.deadlines import Sweep
-from gateway.errors import Cause, Fault
+from gateway.errors import Fault
 from gateway.tunnel import CLOSING_SECONDS, Tunnel
 from tests.kit.transport import HIGH_WATER, FakeLoop, FakeTransport
 

@@ -34,7 +34,7 @@ def test_what_is_a_change(tmp_path: Path) -> None:
         lambda: os.utime(path, ns=(1, 1)),
         lambda: (deep / "beside").write_text("other"),
         lambda: (deep / "beside").rename(path),
-        lambda: path.unlink(),
+        path.unlink,
     ]
     before = look([tmp_path])
     assert before == {}
@@ -61,7 +61,7 @@ def test_a_mount_that_swaps_its_links(tmp_path: Path) -> None:
 
 
 def test_looking_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many files, folders too deep, links in a circle and folders that are not there end the look, not the gateway."""
+    """Too many files, folders too deep, links in a circle and folders that are not there end the look, no more."""
     for number in range(20):
         (tmp_path / str(number)).write_text("")
     (tmp_path / "circle").symlink_to(tmp_path)
@@ -111,7 +111,7 @@ async def test_a_change_is_told(tmp_path: Path) -> None:
     """Each burst of changes is told, on a thread that may block."""
     path = tmp_path / "a.pem"
     path.write_text("one")
-    async with watching(tmp_path, look([tmp_path])) as reloads:
+    async with watching(tmp_path, await asyncio.to_thread(look, [tmp_path])) as reloads:
         for number in range(1, 4):
             path.write_text("x" * number)
             await reloads.reach(number)
@@ -121,7 +121,7 @@ async def test_a_change_before_the_watch_began_is_told(tmp_path: Path) -> None:
     """What happened between the reading of the files and the begin of the watch is not missed."""
     path = tmp_path / "a.pem"
     path.write_text("one")
-    seen = look([tmp_path])
+    seen = await asyncio.to_thread(look, [tmp_path])
     path.write_text("renewed")
     async with watching(tmp_path, seen) as reloads:
         await reloads.reach(1)
@@ -133,7 +133,7 @@ async def test_a_swapped_folder_is_told(tmp_path: Path) -> None:
     for one in (folder, fresh):
         one.mkdir()
         (one / "a.pem").write_text(one.name)
-    async with watching(folder, look([folder])) as reloads:
+    async with watching(folder, await asyncio.to_thread(look, [folder])) as reloads:
         folder.rename(tmp_path / "old")
         fresh.rename(folder)
         await reloads.reach(1)

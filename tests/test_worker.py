@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from gateway.config import load
-from gateway.deadlines import NEVER, Sweep
+from gateway.deadlines import NEVER
 from gateway.metrics import Metrics
 from gateway.server.listener import open_socket
-from gateway.server.settings import Bind, DownstreamConfig
+from gateway.server.settings import Bind, DownstreamConfig, ListenerConfig
 from gateway.site import Services, build_site
 from gateway.worker import Worker, connection_room, head_rules
 
@@ -63,37 +62,42 @@ async def serving(folder: Path, more: str = "", listener: str = "") -> AsyncIter
     server = await asyncio.start_server(origin, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     path = folder / "config.yaml"
-    text = CONFIG.replace("ORIGIN", f"127.0.0.1:{port}").replace("8080\"", f"8080\"{listener}") + more
+    text = CONFIG.replace("ORIGIN", f"127.0.0.1:{port}").replace('8080"', f'8080"{listener}') + more
 
-    def loaded() -> tuple[Worker, Metrics, socket.socket, object]:
-        path.write_text(text)
-        config = load(path)
-        services = Services()
-        site = build_site(config, services)
-        worker = Worker(site, config.config.downstream, services.metrics, services.sweep, errors.append)
-        return worker, services.metrics, open_socket(Bind("127.0.0.1", 0), 10), config.config.listeners[0]
-
-    worker, metrics, opened, config = loaded()
-    await worker.listen(config, opened, None)  # type: ignore[arg-type]
+    path.write_text(text)
+    loaded = await asyncio.to_thread(load, path)
+    services = Services()
+    site = await asyncio.to_thread(build_site, loaded, services)
+    worker = Worker(site, loaded.config.downstream, services.metrics, services.sweep, errors.append)
+    opened = open_socket(Bind("127.0.0.1", 0), 10)
+    await worker.listen(loaded.config.listeners[0], opened, None)
     worker.start()
-    started.append(Serving(worker, metrics, opened.getsockname()[1], errors))
+    started.append(Serving(worker, services.metrics, opened.getsockname()[1], errors))
     try:
         yield started[0]
     finally:
         started[0].let_go.set()
+        await worker.drain(0)
         await worker.close()
         server.close()
-        opened.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # nobody announces it
             await asyncio.sleep(0.005)
 
 
 async def answered(reader: asyncio.StreamReader, size: int) -> bytes:
     return await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(size)
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the end of the connection; a reset is an end too."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
 
 
 async def test_it_answers_and_forwards(tmp_path: Path) -> None:
@@ -121,7 +125,8 @@ async def test_a_site_is_swapped_as_one(tmp_path: Path) -> None:
         assert (await answered(reader, 4)).endswith(b"pong")
         path = tmp_path / "other.yaml"
         path.write_text("routes: [{respond: {status: 200, body: other}}]\n")
-        it.worker.site = build_site(load(path), generation=2)
+        loaded = await asyncio.to_thread(load, path)
+        it.worker.site = await asyncio.to_thread(build_site, loaded, None, 2)
         writer.write(PING)
         assert (await answered(reader, 5)).endswith(b"other")
         writer.close()
@@ -139,15 +144,15 @@ async def test_drain_waits_for_what_is_open(tmp_path: Path) -> None:
         drain = asyncio.ensure_future(it.worker.drain(20))
         assert await idle.read() == b""
         assert not drain.done()
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionRefusedError):
             await it.connect()
         it.let_go.set()
         answer = await reader.read()
         assert answer.endswith(b"done")
         assert b"connection: close\r\n" in answer
-        assert await drain is True
         for one in (idle_writer, writer):
             one.close()
+        assert await drain is True
 
 
 async def test_drain_ends_with_its_time(tmp_path: Path) -> None:
@@ -159,9 +164,7 @@ async def test_drain_ends_with_its_time(tmp_path: Path) -> None:
         assert await it.worker.drain(0.01) is False
         assert it.worker.busy == 1
         await it.worker.close()
-        with pytest.raises(ConnectionResetError):
-            assert await reader.read() == b""
-            raise ConnectionResetError
+        assert await ended(reader) == b""
         assert it.worker.busy == 0
         writer.close()
 
@@ -180,9 +183,7 @@ async def test_a_peer_before_its_proxy_header_does_not_hold_the_drain(tmp_path: 
         reader, writer = await it.connect()
         await until(lambda: len(it.worker.sweep) > 1)
         assert await it.worker.drain(20) is True
-        with pytest.raises(ConnectionResetError):
-            assert await reader.read() == b""
-            raise ConnectionResetError
+        assert await ended(reader) == b""
         writer.close()
 
 
@@ -193,9 +194,7 @@ async def test_caps_are_counted(tmp_path: Path) -> None:
         writer.write(PING)
         await answered(reader, 4)
         other, other_writer = await it.connect()
-        with pytest.raises(ConnectionResetError):
-            assert await other.read() == b""
-            raise ConnectionResetError
+        assert await ended(other) == b""
         assert it.metrics.value("gateway_connections_refused_total", reason="connection_cap") == 1
         for one in (writer, other_writer):
             one.close()
@@ -228,15 +227,12 @@ async def test_the_sweep_outlives_a_bug(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_unix_listener(tmp_path: Path) -> None:
     """A Unix socket serves like any other."""
     async with serving(tmp_path) as it:
-        opened = open_socket(Bind("", 0, str(tmp_path / "s.sock")), 10)
-        from gateway.server.settings import ListenerConfig
-
+        opened = await asyncio.to_thread(open_socket, Bind("", 0, str(tmp_path / "s.sock")), 10)
         await it.worker.listen(ListenerConfig.model_validate({"bind": f"unix:{tmp_path}/s.sock"}), opened, None)
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s.sock"))
         writer.write(PING)
         assert (await answered(reader, 4)).endswith(b"pong")
         writer.close()
-        opened.close()
 
 
 def test_connection_room_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +255,4 @@ def test_head_rules_are_the_operators() -> None:
     )
     rules = head_rules(settings)
     assert (rules.max_line, rules.max_fields, rules.max_uri, rules.underscores) == (100, 3, 50, "reject")
-    assert rules.path == (False, True) or (rules.path.reject_double_slash if hasattr(rules.path, "reject_double_slash") else True)
-
-
-_: Callable[[], Awaitable[None]] | Sweep | None = None
+    assert rules.path == (False, True)

@@ -140,7 +140,8 @@ def _example() -> Exchange:
     request = Request(b"GET", b"/books?page=2&token=abc", b"/books", b"page=2&token=abc", 1)
     request.host = b"shop.example"
     request.index = {b"user-agent": b'Mozilla/5.0 "quoted"', b"referer": b"https://shop.example/"}
-    exchange = Exchange(connection, request, 100.0)
+    exchange = Exchange(connection, request, 160.0)
+    exchange.ended = 160.031
     exchange.id = b"0kq9xw2h7m3c5r8t"
     exchange.endpoint, exchange.attempts = "10.0.0.5:3000", 2
     exchange.fault = UpstreamFault(Cause.HEAD_TIMEOUT)

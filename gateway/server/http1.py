@@ -285,10 +285,10 @@ class Http1(asyncio.Protocol):
         turn = self._turn
         body = turn.body
         if turn.write_paused:
-            if turn.exchange is not None:
-                turn.exchange.fault = ClientFault(Cause.CLIENT_STALLED)
             self.deadline = NEVER
-            self._transport.abort()
+            if turn.exchange is not None:
+                turn.fail(ClientFault(Cause.CLIENT_STALLED))
+            self.cut()
         elif self._state is State.IDLE:
             if self._input.begun:
                 self._refuse(ClientFault(Cause.REQUEST_TIMEOUT), self._input.take(), now)

@@ -108,7 +108,7 @@ class Turn:
             exchange.fault = fault
         if task is not None and not task.done:
             task.cancel(fault)
-        elif exchange is not None and not self.writer.started and fault.cause is not Cause.CLIENT_GONE:
+        elif exchange is not None and not self.writer.started and fault.cause.status != 499:
             self.reply(self.refusal(ClientFault(fault.cause, fault.detail)))
         elif self.writer.transport is not None:
             self.writer.transport.abort()

@@ -9,13 +9,15 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 PATIENCE = 30.0  # seconds of silence before a test fails
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """A response; `fields` and `trailers` with lower-case names, in order."""
 
     status: int
@@ -50,7 +52,9 @@ class Client:
         first: bytes = b"",
         receive_buffer: int = 0,
     ) -> None:
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        family = (
+            socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        )
         raw = socket.socket(family, socket.SOCK_STREAM)
         raw.settimeout(PATIENCE)
         self.socket: socket.socket = raw

@@ -12,7 +12,7 @@ import hashlib
 import json
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -123,13 +123,13 @@ class Origin:
 
     def __init__(
         self,
-        scripts: dict[str, Script] | None = None,
+        scripts: Mapping[str, Script] | None = None,
         *,
         path: str = "",
         tls: ssl.SSLContext | None = None,
         greeting: bytes = b"",
     ) -> None:
-        self.scripts = scripts or {}
+        self.scripts = dict(scripts or {})
         self.asked: list[Asked] = []
         self.connections = 0
         self.faults: list[str] = []

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.development import make_development_certificates
 from tests.kit.http_client import Client
-from tests.kit.origin import Asked, Origin, Talk
+from tests.kit.origin import Asked, Origin, Script, Talk
 from tests.kit.process import Gateway, free_port, get, until, write_config
 
 pytestmark = pytest.mark.e2e
@@ -190,7 +190,7 @@ def test_a_slow_reader_gets_its_answer_to_the_end(tmp_path: Path) -> None:
         assert client.rest() == b""
 
 
-def large_answer(size: int) -> object:
+def large_answer(size: int) -> Script:
     async def script(asked: Asked, talk: Talk) -> None:
         """A large body."""
         await talk.answer(bytes(size))

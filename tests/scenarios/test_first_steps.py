@@ -33,9 +33,11 @@ class House(NamedTuple):
 
 
 async def refuse_early(asked: Asked, talk: Talk) -> None:
-    """Answers before the body, and closes."""
+    """Answers before the body, takes what still comes, and closes."""
     await talk.answer(b"no", 403, "Connection: close")
     talk.close()
+    while await talk.reader.read(65536):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +213,10 @@ def test_commands_answer(tmp_path: Path) -> None:
     code, out, _err = command("certs", "--make", "certs", folder=tmp_path)
     assert code == 0
     assert "localhost" in out
-    assert command("check", folder=tmp_path)[:2] == (0, "config.yaml: ok: 2 listeners, 2 routes, 1 upstream, 0 warnings\n")
+    assert command("check", folder=tmp_path)[:2] == (
+        0,
+        "config.yaml: ok: 2 listeners, 2 routes, 1 upstream, 0 warnings\n",
+    )
     code, out, _err = command("explain", "GET", "https://localhost:8443/old?a", folder=tmp_path)
     assert code == 0
     assert "https on 127.0.0.1:8443" in out
@@ -234,7 +239,14 @@ def test_the_schema_knows_a_good_file(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     """SIGINT, the Ctrl-C of a terminal, ends it with code 0 and without a traceback."""
-    words = ["--to", "http://127.0.0.1:1", "--listen", f"127.0.0.1:{free_port()}", "--admin", f"127.0.0.1:{free_port()}"]
+    words = [
+        "--to",
+        "http://127.0.0.1:1",
+        "--listen",
+        f"127.0.0.1:{free_port()}",
+        "--admin",
+        f"127.0.0.1:{free_port()}",
+    ]
     with Gateway(tmp_path, *words) as gateway:
         gateway.signal(signal.SIGINT)
         gateway.ended(0)

@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +28,11 @@ ASK = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def from_v4(address: str = "203.0.113.9", port: int = 4711, **more: Any) -> ProxyResult:
-    return ProxyResultIPv4((ip_address(address), port), (ip_address("192.0.2.1"), 443), protocol=STREAM, **more)
+    return ProxyResultIPv4((IPv4Address(address), port), (IPv4Address("192.0.2.1"), 443), protocol=STREAM, **more)
 
 
 def from_v6(address: str = "2001:db8::9") -> ProxyResult:
-    return ProxyResultIPv6((ip_address(address), 4711), (ip_address("2001:db8::1"), 443), protocol=STREAM)
+    return ProxyResultIPv6((IPv6Address(address), 4711), (IPv6Address("2001:db8::1"), 443), protocol=STREAM)
 
 
 class House(NamedTuple):
@@ -118,6 +118,7 @@ def test_the_client_is_whom_the_oracle_reads(house: House, listener: str, name: 
     """Headers that another implementation writes name the client, before http and before TLS."""
     header = HEADERS[name]
     oracle = (V1 if name.startswith("v1") else V2).unpack(header)
+    assert isinstance(oracle.peername, tuple)
     assert house.seen(listener, header) == str(oracle.peername[0])
 
 

@@ -103,6 +103,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         ca = str(authority.path)
         upstreams = {
             "app": {"endpoints": [origin.url]},
+            "leaver": {"endpoints": [origin.url]},
             "lame": {"endpoints": [dead, origin.url], "balance": "first"},
             "dead": {"endpoints": [dead, f"http://127.0.0.1:{free_port()}"]},
             "turns": {"endpoints": [origin.url, second.url], "balance": "round_robin"},
@@ -114,16 +115,19 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             },
             "secure": {"endpoints": [secure.url], "tls": {"ca": ca, "server_name": "origin.test"}},
             "wrong-name": {"endpoints": [secure.url], "tls": {"ca": ca, "server_name": "other.test"}},
-            "unknown-ca": {"endpoints": [secure.url], "tls": {"ca": str(client_authority.path), "server_name": "origin.test"}},
+            "unknown-ca": {
+                "endpoints": [secure.url], "tls": {"ca": str(client_authority.path), "server_name": "origin.test"},
+            },
             "by-address": {"endpoints": [secure.url], "tls": {"ca": ca}},
             "unchecked": {"endpoints": [secure.url], "tls": {"verify": False}},
             "not-tls": {"endpoints": [plain.url.replace("http:", "https:")], "tls": {"ca": ca}},
-            "mutual": {"endpoints": [closed.url], "tls": {"ca": ca, "server_name": "origin.test", "certificate": str(ours)}},
+            "mutual": {
+                "endpoints": [closed.url], "tls": {"ca": ca, "server_name": "origin.test", "certificate": str(ours)},
+            },
             "stranger": {"endpoints": [closed.url], "tls": {"ca": ca, "server_name": "origin.test"}},
         }  # fmt: skip
         routes = [{"match": {"path": f"/{name}/*"}, "upstream": name, "rewrite": {"strip_prefix": f"/{name}"},
                    "timeouts": {"connect": "3s", "head": "500ms", "read": "500ms"}} for name in upstreams]  # fmt: skip
-        routes[4]["name"] = "shares"
         write_config(folder, listeners=[{"bind": f"127.0.0.1:{port}"}], upstreams=upstreams, routes=routes)
         with Gateway(folder, "-c", "config.yaml") as gateway:
             yield House(gateway, origin, secure, port)
@@ -223,7 +227,7 @@ def test_a_connection_that_died_while_idle(house: House) -> None:
     """An origin that closes an idle connection, even as the next request is on its way, costs no idempotent request."""
     with Client(("127.0.0.1", house.port)) as client:
         for method in ("GET", "PUT", "GET", "DELETE", "OPTIONS") * 4:
-            answer = client.ask(method, "/app/leaves", body=b"x" if method == "PUT" else b"")
+            answer = client.ask(method, "/leaver/leaves", body=b"x" if method == "PUT" else b"")
             assert (answer.status, answer.text) == (200, "bye")
 
 

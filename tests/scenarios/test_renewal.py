@@ -143,7 +143,7 @@ def test_a_rotated_log_is_opened_anew(house: House) -> None:
         assert until(lambda: "/between" in paths(rotated))
         house.gateway.signal(signal.SIGUSR1)
         assert client.ask("GET", "/two/0").status == 200
-        assert until(lambda: current.exists())
+        assert until(current.exists)
         assert client.ask("GET", "/two/1").status == 200
         assert until(lambda: "/two/1" in paths(current))
     everything = [path for path in paths(rotated) + paths(current) if path.startswith(("/one", "/between", "/two"))]

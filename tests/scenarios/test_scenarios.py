@@ -1,12 +1,12 @@
-"""Every *.yaml beside this file: a configuration, an origin's script, and steps of a client with what must come of them.
+"""Every *.yaml beside this file: a configuration, an origin's script, and the steps of a client.
 
 A file is one gateway process, started together with all others, and each of its steps is a test of its own.
 
     about    one sentence
     config   config.yaml; `listeners` (<http> and <https>) and `admin` are added where they are missing
     files    more files of its folder, by name
-    origin   what the origin answers, by path (`/a/*` is a prefix): {status, fields, body}, or `raw` bytes after which it
-             closes; everything else is answered by an echo of the request in JSON
+    origin   what the origin answers, by path (`/a/*` is a prefix): {status, fields, body}, or `raw` bytes after which
+             it closes; everything else is answered by an echo of the request in JSON
     steps    - it: what it shows
                send: GET /path          over: http | https
                fields: {Name: value}    Host is <host> unless given
@@ -173,7 +173,7 @@ def talk(stage: Stage, step: dict[str, Any]) -> Answer:
 def check_answer(stage: Stage, wanted: dict[str, Any], answer: Answer) -> None:
     assert answer.status == wanted.get("status", 200), answer
     for name, value in wanted.get("fields", {}).items():
-        assert fits(stage.filled(value) if isinstance(value, str) else value, answer[name]), f"{name}: {answer[name]}"
+        assert fits(stage.filled(value) if isinstance(value, str) else value, answer[name]), (name, answer[name])
     if "body" in wanted:
         assert answer.text == wanted["body"]
     for text in wanted.get("contains", []):
@@ -193,7 +193,7 @@ def check_asked(stage: Stage, wanted: Any, got: list[Asked]) -> None:
     if "line" in wanted:
         assert asked.line == f"{wanted['line']} HTTP/1.1"
     for name, value in wanted.get("fields", {}).items():
-        assert fits(stage.filled(value) if isinstance(value, str) else value, asked[name]), f"{name}: {asked[name]}"
+        assert fits(stage.filled(value) if isinstance(value, str) else value, asked[name]), (name, asked[name])
     if "body" in wanted:
         assert asked.body.decode() == wanted["body"]
 

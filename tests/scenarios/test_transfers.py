@@ -245,7 +245,9 @@ def test_trailers_pass_both_ways(house: House) -> None:
         client.request("GET", "/chunked/1", "TE: trailers")
         answer = client.answer()
         assert answer.trailers == [("x-sum", "done")]
-        client.send(b"POST /trailers HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n")
+        client.send(
+            b"POST /trailers HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        )
         client.send(b"2\r\nab\r\n0\r\nX-Sum: 2\r\nHost: evil\r\n\r\n")
         assert client.answer().text == "[('x-sum', '2')]"
 

@@ -107,8 +107,10 @@ class House(NamedTuple):
 
     def connect(self, scheme: str, path: str = "/", **settings: Any) -> ClientConnection:
         port = self.http if scheme == "ws" else self.https
-        tls = {"ssl": self.tls} if scheme == "wss" else {}
-        return connect(f"{scheme}://localhost:{port}{path}", proxy=None, max_size=None, **tls, **settings)
+        if scheme == "wss":
+            settings["ssl"] = self.tls
+        made: ClientConnection = connect(f"{scheme}://localhost:{port}{path}", proxy=None, max_size=None, **settings)
+        return made
 
 
 @pytest.fixture(scope="module")

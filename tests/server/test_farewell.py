@@ -53,8 +53,7 @@ class Leaving:
         self.sweep.run(self.loop.clock.advance(seconds))
         self.loop.run()
 
-    @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Gone, and forgotten by everybody."""
         assert (len(self.sweep), len(self.wire.live)) == ((0, 0) if self.transport.lost else (1, 1))
         assert self.lost == ([self.connection] if self.transport.lost else [])
@@ -65,7 +64,7 @@ def test_a_plain_close() -> None:
     """With nothing unsent the connection is gone at once, and is counted out."""
     leaving = Leaving(linger=False)
     assert leaving.transport.closed
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_lingering_half_closes_and_reads_on() -> None:
@@ -73,10 +72,10 @@ def test_lingering_half_closes_and_reads_on() -> None:
     leaving = Leaving(linger=True)
     assert (leaving.transport.ended, leaving.transport.closed, leaving.transport.reading) == (True, False, True)
     leaving.transport.feed(b"a" * 100)
-    assert not leaving.over
+    assert not leaving.is_over()
     leaving.transport.end()
     leaving.loop.run()
-    assert leaving.over
+    assert leaving.is_over()
     assert not leaving.transport.aborted
 
 
@@ -86,24 +85,24 @@ def test_lingering_input_is_bounded() -> None:
     leaving.transport.feed(b"a" * 60, b"a" * 41)
     leaving.loop.run()
     assert leaving.transport.aborted
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_lingering_time_is_bounded() -> None:
     """Whoever neither closes nor reads on is cut after `linger_timeout`."""
     leaving = Leaving(linger=True)
     leaving.later(4.9)
-    assert not leaving.over
+    assert not leaving.is_over()
     leaving.later(0.2)
     assert leaving.transport.aborted
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_a_transport_that_cannot_half_close() -> None:
     """Is closed instead."""
     leaving = Leaving(linger=True, eof=False)
     assert leaving.transport.closed
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_a_slow_reader_gets_its_answer() -> None:
@@ -112,10 +111,10 @@ def test_a_slow_reader_gets_its_answer() -> None:
     for left in range(900, 0, -50):
         leaving.transport._unsent = left
         leaving.later(5.0)
-        assert not leaving.over, f"cut with {left} bytes unsent"
+        assert not leaving.is_over(), f"cut with {left} bytes unsent"
     leaving.transport.unclog()
     leaving.loop.run()
-    assert leaving.over
+    assert leaving.is_over()
     assert not leaving.transport.aborted
 
 
@@ -125,24 +124,24 @@ def test_a_reader_that_takes_nothing(*, linger: bool) -> None:
     leaving = Leaving(linger=linger, unsent=1000)
     for _ in range(11):
         leaving.later(5.0)
-        assert not leaving.over
+        assert not leaving.is_over()
     leaving.later(5.0)
     assert leaving.transport.aborted
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_a_reset() -> None:
     """The peer may go at any time."""
     leaving = Leaving(linger=True)
     leaving.transport.lose(ConnectionResetError())
-    assert leaving.over
+    assert leaving.is_over()
 
 
 def test_draining_and_cutting() -> None:
     """A drain waits for it, it is leaving already; the end of the drain does not."""
     leaving = Leaving(linger=True)
     leaving.farewell.drain()
-    assert not leaving.over
+    assert not leaving.is_over()
     leaving.farewell.cut()
     leaving.loop.run()
-    assert leaving.over
+    assert leaving.is_over()

@@ -37,18 +37,18 @@ def test_a_whole_head_is_handed_through() -> None:
     assert (pair[1], len(buffer), buffer.begun) == (b"", 0, 0.0)
 
 
-@pytest.mark.parametrize("pieces", list(splits(HEAD)), ids=len)
-def test_however_it_is_cut(pieces: list[bytes]) -> None:
+def test_however_it_is_cut() -> None:
     """The head comes out whole wherever the reads begin and end."""
-    buffer = HeadBuffer()
-    assert found(buffer, *pieces) == [HEAD]
-    assert len(buffer) == 0
+    for pieces in splits(HEAD):
+        buffer = HeadBuffer()
+        assert found(buffer, *pieces) == [HEAD], pieces
+        assert len(buffer) == 0
 
 
-@pytest.mark.parametrize("pieces", list(splits(HEAD + b"\r\n" + HEAD + HEAD)), ids=len)
-def test_three_in_a_row(pieces: list[bytes]) -> None:
+def test_three_in_a_row() -> None:
     """Pipelined heads come out one by one, an empty line before one is forgiven (RFC 9112 §2.2)."""
-    assert found(HeadBuffer(), *pieces) == [HEAD] * 3
+    for pieces in splits(HEAD + b"\r\n" + HEAD + HEAD):
+        assert found(HeadBuffer(), *pieces) == [HEAD] * 3, pieces
 
 
 def test_only_one_empty_line_is_forgiven() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -105,7 +104,7 @@ class Inner(asyncio.Protocol):
         self.transport: object = None
         self.received = b""
 
-    def connection_made(self, transport: object) -> None:  # type: ignore[override]
+    def connection_made(self, transport: object) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -314,8 +313,8 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="sysctl -w net.ipv6.conf.
 
 
 @pytest.fixture
-def unix(tmp_path: Path) -> Iterator[Bind]:
-    yield Bind("", 0, str(tmp_path / "g.sock"))
+def unix(tmp_path: Path) -> Bind:
+    return Bind("", 0, str(tmp_path / "g.sock"))
 
 
 def test_a_tcp_socket() -> None:
@@ -369,13 +368,16 @@ def test_a_stale_unix_socket(unix: Bind) -> None:
         client.connect(unix.path)
 
 
-@pytest.mark.parametrize("backlog", [5, 0])
-def test_a_unix_socket_in_use(unix: Bind, backlog: int) -> None:
-    """A living process keeps its socket, even when its queue is full and a connect would wait."""
-    with closing(open_socket(unix, backlog)), socket.socket(socket.AF_UNIX) as client:
-        client.connect(unix.path)
-        with pytest.raises(OSError, match="in use"):
-            open_socket(unix, 5)
+def test_a_unix_socket_in_use(unix: Bind) -> None:
+    """A living process keeps its socket, even while its queue is full and a connect would wait."""
+    with closing(open_socket(unix, 0)), ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(unix.path)
+            with pytest.raises(OSError, match="in use"):
+                open_socket(unix, 5)
         assert Path(unix.path).is_socket()
 
 

@@ -211,7 +211,7 @@ def oracle(header: bytes) -> tuple[str, int] | None:
         result = reader.unpack(header)
     except (ProxyProtocolSyntaxError, ProxyProtocolIncompleteError, ValueError, struct.error):
         return None
-    except ProxyProtocolChecksumError as error:  # checking it is optional (§2.2.3), and a TLV says nothing of the client
+    except ProxyProtocolChecksumError as error:  # checking it is optional (§2.2.3)
         result = error.result
     if not isinstance(result, ProxyResultIPv4 | ProxyResultIPv6):
         return "", 0

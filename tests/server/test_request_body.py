@@ -69,17 +69,16 @@ def test_a_counted_body(pieces: list[bytes]) -> None:
     assert (sink.body, sink.ends, body.complete, body.received, body.remaining) == (b"abcdef", [[]], True, 6, 0)
 
 
-@pytest.mark.parametrize("pieces", list(splits(SIX)), ids=len)
-def test_a_chunked_body(pieces: list[bytes]) -> None:
+def test_a_chunked_body() -> None:
     """Decoded wherever it is cut; of its trailers only those that may be passed on remain."""
-    sink = Kept()
-    body = made(CHUNKED, sink)
-    *before, last = pieces
-    for piece in before:
-        assert body.feed(piece) == b""
-    assert body.feed(last + b"GET /") == b"GET /"
-    assert (sink.body, sink.ends) == (b"abcdef", [[(b"checksum", b"1")]])
-    assert (body.complete, body.received, body.remaining) == (True, 6, None)
+    for *before, last in splits(SIX):
+        sink = Kept()
+        body = made(CHUNKED, sink)
+        for piece in before:
+            assert body.feed(piece) == b""
+        assert body.feed(last + b"GET /") == b"GET /"
+        assert (sink.body, sink.ends) == (b"abcdef", [[(b"checksum", b"1")]])
+        assert (body.complete, body.received, body.remaining) == (True, 6, None)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=5), max_size=8), st.integers(0, 40), st.integers(0, 8))

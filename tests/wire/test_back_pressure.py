@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.kit.messages import get, head, ok
 from tests.kit.site import Served, serve
 
@@ -40,6 +42,27 @@ def test_a_client_that_is_slow_before_the_head() -> None:
     site.origin << b"GET /there"
     site.origin >> head("Content-Length: 100000000") + b"x"
     assert not site.origin.is_read
+    site.client.read_on()
+    assert site.origin.is_read
+
+
+@pytest.mark.parametrize("size", [1000, 70_000, 200_000])
+@pytest.mark.parametrize("framing", ["Content-Length: 100000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_begins_with_its_head(size: int, framing: str) -> None:
+    """However much of the body came in the same read as the head, a client that does not read stops the origin."""
+    site = serve()
+    site.client >> get()
+    site.origin << b"GET /"
+    site.client.stall()
+    first = b"x" * size if "Length" in framing else b"%x\r\n%b\r\n" % (size, b"x" * size)
+    site.origin >> head(framing) + first
+    piece = PIECE if "Length" in framing else b"%x\r\n%b\r\n" % (len(PIECE), PIECE)
+    sent = 0
+    while site.origin.is_read:
+        site.origin >> piece
+        sent += len(piece)
+        assert sent < 200_000
+    assert site.client.transport.get_write_buffer_size() < 300_000
     site.client.read_on()
     assert site.origin.is_read
 
