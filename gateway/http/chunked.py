@@ -23,6 +23,8 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*\""
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:%b)*" % _EXTENSION)
+# A size line as nearly all are. Digits only, so int() reads what the grammar means.
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -61,7 +63,7 @@ class ChunkedReader:
         if self._held:
             data = self._held + data
             self._held = b""
-        at = 0
+        at = self._whole_chunks(data, pieces) if self._state is _State.SIZE else 0
         while not self.complete:
             if self._state is _State.DATA:
                 piece = data[at : at + self._remaining]
@@ -91,6 +93,19 @@ class ChunkedReader:
                 at = end_at + 1
         self.leftover = data[at:]
         return pieces
+
+    def _whole_chunks(self, data: bytes, pieces: list[bytes]) -> int:
+        """Takes the chunks at the beginning of `data` that are whole and plain; returns where they end."""
+        at, end_of_data = 0, len(data)
+        while (line := _PLAIN_SIZE.match(data, at)) is not None:
+            size = int(line[1], 16)
+            begin = line.end()
+            end = begin + size
+            if not size or end + 2 > end_of_data or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(data[begin:end])
+            at = end + 2
+        return at
 
     def _hold(self, unfinished: bytes) -> None:
         limit = MAX_SIZE_LINE if self._state is _State.SIZE else MAX_TRAILERS
