@@ -14,19 +14,19 @@ from gateway.eager import EagerTask, Wait
 from gateway.errors import Cause, ClientFault, Fault, GatewayFault, Retry, UpstreamFault
 from gateway.exchange import Exchange
 from gateway.hooks import Route, UpstreamHead
-from gateway.http.codec import render_fields, request_head
-from gateway.http.message import Fields, Request, Response
-from gateway.pipeline import PLAIN_OPTIONS, accept, deliver, deliver_reply, nominated, refuse
+from gateway.http.codec import request_head
+from gateway.http.message import Request, Response
+from gateway.pipeline import accept, deliver, deliver_reply, refuse
 from gateway.request_sender import RequestSender
 from gateway.server.turn import Turn
 from gateway.spool import Spool
 from gateway.tunnel import Tunnel
 from gateway.upstream.http1 import UpstreamConnection
 from gateway.upstream.upstream import Endpoint, Upstream
+from gateway.upstream_head import upstream_head
 
 IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"PUT", b"REPORT", b"SEARCH"})
 EVENT_STREAM = b"text/event-stream"
-RENDERINGS = 8  # of the same fields for different routes, kept with them: a bound, for there may be many routes
 
 
 class Proxy:
@@ -150,6 +150,7 @@ class _Forwarding:
         if not isinstance(error, Fault):
             self._proxy.crashed(error)
             error = GatewayFault(Cause.BUG, type(error).__name__)
+        error.__traceback__ = error.__context__ = None  # its frames hold the exchange, which holds it: a cycle
         try:
             self._failed(error)
         except Exception as bug:  # noqa: BLE001 - a filter that fails on the error reply too
@@ -160,7 +161,7 @@ class _Forwarding:
 
     async def _run(self) -> None:
         try:
-            if not self._exchange.route.plan.vet or await self._vetted():
+            if await self._vetted():
                 await self._attempts()
         except Exception as error:  # noqa: BLE001 - a bug of ours costs this exchange, not the worker
             self._end(error)
@@ -169,7 +170,8 @@ class _Forwarding:
 
     def _failed(self, fault: Fault) -> None:
         exchange, downstream = self._exchange, self._downstream
-        exchange.fault = fault
+        if exchange.fault is None or fault.cause is not Cause.CLIENT_GONE:
+            exchange.fault = fault
         if downstream.started:
             downstream.abort(fault)
         elif fault.cause.status != 499:
@@ -365,36 +367,3 @@ def _upgrade(request: Request, route: Route) -> bytes:
     if request.length:
         raise ClientFault(Cause.MALFORMED_REQUEST, "an upgrade with a body")
     return token
-
-
-def upstream_head(exchange: Exchange, upstream: Upstream) -> UpstreamHead:
-    """The client's head as the origin gets it: end-to-end fields only, edited by the route's hooks."""
-    request, route = exchange.request, exchange.route
-    plan = route.plan
-    drop = plan.drop_request
-    connection = request.index.get(b"connection")
-    if connection is not None and (connection not in PLAIN_OPTIONS or len(request.index) != len(request.fields)):
-        drop = drop.union(nominated(request.fields))
-    inherited = request.rendered.get(drop) or _inherit(request, drop)
-    target = request.path if request.query is None else b"%b?%b" % (request.path, request.query)
-    head = UpstreamHead(request.method, target, _host(request, route, upstream), [], inherited)
-    for prepare in plan.prepare:
-        prepare(exchange, head)
-    return head
-
-
-def _inherit(request: Request, drop: frozenset[bytes]) -> tuple[Fields, bytes]:
-    """The client's fields without `drop`, and their lines; remembered with the fields, for the same come again."""
-    fields = [field for field in request.fields if field[0] not in drop]
-    inherited = (fields, render_fields(fields))
-    if len(request.rendered) < RENDERINGS:
-        request.rendered[drop] = inherited
-    return inherited
-
-
-def _host(request: Request, route: Route, upstream: Upstream) -> bytes:
-    """Value of the Host field; b"" for the endpoint's own."""
-    policy = route.settings.host or upstream.host
-    if policy == "preserve":
-        return request.authority
-    return b"" if policy == "endpoint" else str(policy).encode()

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import structlog
 
 QUIET = 400  # milliseconds without a change before files are read: a certificate and its key come one after the other
-LOOK = 2000  # milliseconds after which is looked without being told
+LOOK = 1000  # milliseconds after which is looked without being told
 AGAIN = 5.0  # seconds until it is tried again where there is nothing to watch
 MOST_FILES = 20_000  # looked at in all, against a file that was named in the wrong folder
 MOST_DEPTH = 4  # of folders in folders, against the same

@@ -37,7 +37,7 @@ FLOORS = {
     3: ("filters",),
     4: ("routing", "route_match", "route_conditions", "route_settings", "pipeline"),
     5: ("server", "upstream", "state"),
-    6: ("proxy", "finished", "request_sender", "tunnel", "spool", "log_writer", "admin"),
+    6: ("proxy", "upstream_head", "finished", "request_sender", "tunnel", "spool", "log_writer", "admin"),
     7: (
         "app",
         "worker",

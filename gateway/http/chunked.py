@@ -96,12 +96,12 @@ class ChunkedReader:
 
     def _whole_chunks(self, data: bytes, pieces: list[bytes]) -> int:
         """Takes the chunks at the beginning of `data` that are whole and plain; returns where they end."""
-        at, end_of_data = 0, len(data)
+        at, size_of_all = 0, len(data)
         while (line := _PLAIN_SIZE.match(data, at)) is not None:
             size = int(line[1], 16)
             begin = line.end()
             end = begin + size
-            if not size or end + 2 > end_of_data or data[end : end + 2] != b"\r\n":
+            if not size or end + 2 > size_of_all or data[end : end + 2] != b"\r\n":
                 break
             pieces.append(data[begin:end])
             at = end + 2

@@ -201,10 +201,10 @@ def test_turns_and_shares(house: House) -> None:
 
 def test_the_same_user_goes_to_the_same_endpoint(house: House) -> None:
     """hash on a field keeps a user at an endpoint, and different users at different ones."""
-    chosen = {}
-    for user in "abcdefghij":
-        ids = [house.ask("GET", "/sticky/x", f"X-User: {user}")["x-request-id"] for _ in range(3)]
-        chosen[user] = {house.gateway.logged(request_id=one)["upstream"] for one in ids}
+    asked = [(user, house.ask("GET", "/sticky/x", f"X-User: {user}")["x-request-id"]) for user in "abcdefghij" * 3]
+    chosen: dict[str, set[str]] = {}
+    for user, one in asked:
+        chosen.setdefault(user, set()).add(house.gateway.logged(request_id=one)["upstream"])
     assert all(len(upstreams) == 1 for upstreams in chosen.values())
     assert len(set.union(*chosen.values())) == 2
 
