@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # one write: whoever reads along sees all lines whole
 
 
 def _parser() -> argparse.ArgumentParser:

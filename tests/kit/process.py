@@ -7,6 +7,7 @@ without a traceback. The rule: nothing waits for a time, everything for a condit
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -34,9 +35,14 @@ _TRACES = ("Traceback (most recent call last)", "a bug in the gateway", "Excepti
 T = TypeVar("T")
 
 
+_SHARE = len(_BELOW_EPHEMERAL) // 64  # of one test process: processes side by side have neighbouring ids
+_turns = itertools.count(random.SystemRandom().randrange(_SHARE))
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, and that no outgoing connection can take meanwhile."""
-    for port in random.SystemRandom().sample(_BELOW_EPHEMERAL, 200):
+    """A port of 127.0.0.1 that nobody listens on, and that nobody else is likely to take meanwhile."""
+    for _ in range(_SHARE):
+        port = _BELOW_EPHEMERAL[os.getpid() % 64 * _SHARE + next(_turns) % _SHARE]
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -150,6 +156,7 @@ class Gateway:
     def __init__(self, folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.code = 0
+        self._told = False  # to end
         self._child = subprocess.Popen(
             [sys.executable, "-m", "gateway", "run", *words],
             cwd=folder, env=_environment(environ), text=True, stdin=subprocess.DEVNULL,
@@ -175,10 +182,9 @@ class Gateway:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None:
             self.kill()
-        elif self._child.poll() is None:
-            self.signal(signal.SIGTERM)
-            self.ended(self.code)
         else:
+            if not self._told:
+                self.signal(signal.SIGTERM)
             self.ended(self.code)
 
     # -- what it says -------------------------------------------------------------------------------------------------
@@ -203,6 +209,7 @@ class Gateway:
         return self._child.poll() is None
 
     def signal(self, number: int) -> None:
+        self._told = self._told or number in {signal.SIGTERM, signal.SIGINT, signal.SIGKILL}
         self._child.send_signal(number)
 
     def ended(self, code: int = 0) -> str:
