@@ -88,6 +88,7 @@ class Shared:
     metrics      the registry: slots are taken at build, `metrics.values[slot] += n` per request
     wall         () -> seconds since the epoch
     now          () -> seconds on the clock of Exchange.now, .started and .ended
+    memory       what features remember across the routes of a site: {(feature, ...): bounded by its owner}
     development_host  (server name) -> bool: is it served with a development certificate? Asked once per name
     """
 
@@ -100,6 +101,7 @@ class Shared:
     metrics: Metrics | None = None
     wall: Callable[[], float] | None = None
     now: Callable[[], float] | None = None
+    memory: dict[tuple[str, ...], dict[Any, Any]] = field(default_factory=dict)
     development_host: Callable[[str], bool] | None = None
 
 

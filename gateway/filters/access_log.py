@@ -89,7 +89,7 @@ def build(config: Setting, shared: Shared) -> Hooks:
     now, wall, write = shared.now, shared.wall, _open(config, shared)
     render = _renderer(config, shared.route)
     if config.format == "json" and config.fields is None and not config.headers:
-        render = _quick_renderer(config, shared.route, render)
+        render = _quick_renderer(config, shared, render)
 
     def log(exchange: Exchange) -> None:
         ended = exchange.ended
@@ -257,9 +257,10 @@ _TRACE = {"trace_id": _OPTIONAL["trace_id"]}
 _SCHEMES = {"http": b"http", "https": b"https"}
 # Remembered pieces; against endpoints whose addresses change for ever, and rules that name what a client sent.
 _MOST_REMEMBERED = 1000
+_LONGEST_WORDS = 1024  # bytes of a user agent and a referer that are remembered together: 2 MB in all
 
 
-def _quick_renderer(config: Config, route: str, render: _Render) -> _Render:
+def _quick_renderer(config: Config, shared: Shared, render: _Render) -> _Render:
     """The default line in one formatting, several times faster; `render` says what it must look like.
 
     Every value that a client or a peer may have chosen is checked byte by byte, all in one pass: if one of them does
@@ -269,9 +270,10 @@ def _quick_renderer(config: Config, route: str, render: _Render) -> _Render:
     template = (
         b'{"time":"%b","request_id":"%b","client":"%b","method":"%b","scheme":"%b","host":"%b","path":"%b",'
         b'"query":"%b","protocol":"HTTP/1.%d","status":%d,"bytes_in":%d,"bytes_out":%d,"duration_ms":%d.%03d,'
-        b'"route":' + quoted(text(route, 256)).encode().replace(b"%", b"%%") + b',"user_agent":"%b","referer":"%b"%b}\n'
+        b'"route":' + quoted(text(shared.route, 256)).encode().replace(b"%", b"%%") + b"%b%b}\n"
     )
     endpoints: dict[str, bytes] = {}
+    words: dict[tuple[bytes, bytes], bytes] = shared.memory.setdefault(("access_log", *config.redact_query), {})
     verdicts: dict[tuple[str, str], bytes] = {}
     stamped, stamp = 0, b""
 
@@ -282,15 +284,17 @@ def _quick_renderer(config: Config, route: str, render: _Render) -> _Render:
             stamped, stamp = milliseconds, _time_text(wall).encode()
         request = exchange.request
         index = request.index
-        agent = index.get(b"user-agent", b"")
-        referer = index.get(b"referer", b"")
-        if b"?" in referer:
-            referer = _redact_url(referer, redact)
+        agent, referer = index.get(b"user-agent", b""), index.get(b"referer", b"")
+        said = words.get((agent, referer))
+        if said is None:
+            if len(words) >= _MOST_REMEMBERED:
+                words.clear()
+            said = words[agent, referer] = _words(agent, referer, redact)
         query = redact(request.query) if request.query else b""
         one, method, host, path = exchange.id, request.method, request.host, request.path
         client = exchange.client.encode("utf-8", "replace") or b"unix"
         scheme = _SCHEMES.get(exchange.scheme)
-        if scheme is None or b"".join((one, client, method, host, path, query, agent, referer)).translate(None, PLAIN):
+        if scheme is None or not said or b"".join((one, client, method, host, path, query)).translate(None, PLAIN):
             return render(exchange, wall, seconds)
         tail = b""
         endpoint = exchange.endpoint
@@ -313,11 +317,20 @@ def _quick_renderer(config: Config, route: str, render: _Render) -> _Render:
         line = template % (
             stamp, one, client, method, scheme, host, path, query, request.minor,
             _status(exchange) if response is None else response.status,
-            exchange.received, exchange.sent, took // 1000, took % 1000, agent, referer, tail,
+            exchange.received, exchange.sent, took // 1000, took % 1000, said, tail,
         )  # fmt: skip
         return line if len(line) <= MOST_OF_A_LINE else render(exchange, wall, seconds)
 
     return quick
+
+
+def _words(agent: bytes, referer: bytes, redact: Callable[[bytes], bytes]) -> bytes:
+    """What a client says of itself, as part of a line; b"" if `render` must write the line."""
+    if b"?" in referer:
+        referer = _redact_url(referer, redact)
+    if len(agent) + len(referer) > _LONGEST_WORDS or (agent + referer).translate(None, PLAIN):
+        return b""
+    return b',"user_agent":"%b","referer":"%b"' % (agent, referer)
 
 
 def _fragment(getters: dict[str, _Getter], exchange: Exchange) -> bytes:

@@ -11,7 +11,7 @@ A file is one gateway process, started together with all others, and each of its
                send: GET /path          over: http | https
                fields: {Name: value}    Host is <host> unless given
                body: text               raw: "all the bytes of the request"
-               expect: {status, reason, fields, body, json, contains, lacks, closed}
+               expect: {status, fields, body, json, contains, lacks, closed, informational}
                asked: {line, fields, body}, `nothing`, or a number of requests: what the origin got
                logged: fields of its line in the access log
 
@@ -174,6 +174,7 @@ def check_answer(stage: Stage, wanted: dict[str, Any], answer: Answer) -> None:
     assert answer.status == wanted.get("status", 200), answer
     for name, value in wanted.get("fields", {}).items():
         assert fits(stage.filled(value) if isinstance(value, str) else value, answer[name]), (name, answer[name])
+    assert [status for status, _fields in answer.informational] == wanted.get("informational", [])
     if "body" in wanted:
         assert answer.text == wanted["body"]
     for text in wanted.get("contains", []):

@@ -49,7 +49,7 @@ async def chunked(asked: Asked, talk: Talk) -> None:
     for _ in range(size):
         await talk.chunk(PATTERN[:70_001])
         await talk.chunk(PATTERN[70_001:])
-    await talk.write(b"0\r\nX-Sum: done\r\n\r\n")
+    await talk.write(b"0\r\nX-Sum: done\r\nContent-Length: 1\r\nSet-Cookie: a=b\r\n\r\n")
 
 
 async def events(asked: Asked, talk: Talk) -> None:
