@@ -207,9 +207,9 @@ class _Life:
 
     async def _drain(self, worker: Worker, hurry: asyncio.Event) -> int:
         """Lets what is open finish; a second signal, or the end of the drain time, cuts it."""
-        seconds = self._loaded.config.shutdown.drain
-        self._log.info("draining", connections=worker.busy, seconds=seconds)
-        drain = asyncio.ensure_future(worker.drain(seconds))
+        shutdown = self._loaded.config.shutdown
+        self._log.info("draining", connections=worker.busy, seconds=shutdown.drain, streams=shutdown.stream_drain)
+        drain = asyncio.ensure_future(worker.drain(shutdown.drain, shutdown.stream_drain))
         impatience = asyncio.ensure_future(hurry.wait())
         await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
         impatience.cancel()

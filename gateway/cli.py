@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway import __version__
 
 if TYPE_CHECKING:
-    from gateway.config import Loaded
+    from gateway.config import Loaded, Problem
     from gateway.pipeline import Site
     from gateway.server.certificates import CertificateEntry
 
@@ -203,11 +203,23 @@ def _load(options: argparse.Namespace) -> Loaded:
 
 def _build(loaded: Loaded, warnings: list[str]) -> Site:
     """The site as `gateway run` would build it, certificates included. Raises _Stop with what only building finds."""
+    from gateway.config import ConfigError  # noqa: PLC0415
+    from gateway.log_writer import LogRehearsal  # noqa: PLC0415
     from gateway.site import Services, build_site  # noqa: PLC0415
 
-    with _mistakes_told():
-        site = build_site(loaded, Services(warn=warnings.append))
+    problems: list[Problem] = []
+    site = None
+    try:
+        site = build_site(loaded, Services(warn=warnings.append, logs=LogRehearsal()))
+    except ConfigError as error:
+        problems += error.problems
+    try:
         list(_served_certificates(loaded, warnings.append))
+    except ConfigError as error:
+        problems += error.problems
+    with _mistakes_told():
+        if problems or site is None:
+            raise ConfigError(problems)
         return site
 
 
@@ -261,9 +273,12 @@ def _banner(loaded: Loaded) -> str:
         bind = str(listener.bind)
         scheme = "https" if listener.tls is not None else "http"
         note = "  (answers 308 to https)" if listener.redirect_to_https else ""
+        note += "  (PROXY protocol)" if listener.proxy_protocol is not None else ""
         lines.append(f"  {bind}{note}" if bind.startswith("unix:") else f"  {scheme}://{bind}{note}")
     if config.admin.bind is not None:
         lines.append(f"  http://{config.admin.bind}/metrics  admin: health and metrics")
+    if config.admin.probe is not None:
+        lines.append(f"  http://{config.admin.probe}/readyz  probe: health and metrics for other machines")
     return "\n".join(lines)
 
 

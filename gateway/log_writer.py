@@ -231,6 +231,22 @@ class LogOutputs:
             writer.close(seconds)
 
 
+class LogRehearsal:
+    """Stands in for LogOutputs where nothing will be served: says whether an output could be opened, and opens none."""
+
+    def open(self, output: str) -> Callable[[bytes], None]:
+        """Nothing is written. Raises OSError as LogOutputs would."""
+        path = Path(output)
+        if output not in {"stdout", "stderr"}:
+            if not path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), output)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), output)
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), output)
+        return lambda _line: None
+
+
 def _open(output: str) -> tuple[int, int]:
     """Descriptor and the most bytes of one write."""
     if output == "stdout":

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.config import Loaded
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, Problem
 from gateway.deadlines import Sweep
 from gateway.filters import (
     ORDER,
@@ -34,7 +34,7 @@ from gateway.filters import (
 )
 from gateway.hooks import Hooks, Route, Shared
 from gateway.http.head import HeadRules, ResponseHeadReader
-from gateway.log_writer import LogOutputs
+from gateway.log_writer import LogOutputs, LogRehearsal
 from gateway.metrics import Metrics
 from gateway.pipeline import Site, build_plan
 from gateway.routing import RouteConfig, compile_routes, route_names, settings_for
@@ -42,6 +42,7 @@ from gateway.upstream.pool import Wires
 from gateway.upstream.resolver import Resolver
 from gateway.upstream.upstream import Surroundings, Upstream, build_upstream
 
+_T = TypeVar("_T")
 FALLBACK = "-"  # the route of what matches none, in logs and metrics
 
 
@@ -56,15 +57,16 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     sweep: Sweep = field(default_factory=Sweep)
     metrics: Metrics = field(default_factory=Metrics)
-    logs: LogOutputs | None = None
+    logs: LogOutputs | LogRehearsal | None = None
     warn: Callable[[str], None] = _silent
     development_host: Callable[[str], bool] | None = None
 
 
 def build_site(loaded: Loaded, services: Services | None = None, generation: int = 1) -> Site:
-    """The Site of `loaded`. Raises ConfigError for what only building finds (a missing CA file, a bad template)."""
+    """The Site of `loaded`. Raises ConfigError with all that only building finds: a missing CA file, a bad template."""
     services = services or Services()
     config = loaded.config
+    building = _Building(loaded)
     shared = Shared(
         folder=loaded.folder,
         generation=generation,
@@ -75,14 +77,17 @@ def build_site(loaded: Loaded, services: Services | None = None, generation: int
         now=services.clock,
         development_host=services.development_host,
     )
-    shared = replace(shared, error_reply=_error_reply(loaded, shared))
-    features = _Features(loaded, shared)
+    pages = building.attempt(("error_pages",), error_pages.build_error_reply, config.error_pages, shared)
+    shared = replace(shared, error_reply=pages)
+    features = _Features(building, shared)
     routes: list[Route] = []
     for at, (route, name) in enumerate(zip(config.routes, route_names(config.routes), strict=True)):
         plan = build_plan(list(features.of(route, ("routes", at), name)))
         routes.append(Route(name, plan, settings_for(route, config.defaults), route.upstream or ""))
     plan = build_plan(list(features.of(RouteConfig.model_construct(), (), FALLBACK)))
     table = compile_routes([(route.match, made) for route, made in zip(config.routes, routes, strict=True)])
+    upstreams = _upstreams(building, services)
+    building.finish()
     for text in table.warnings:
         services.warn(text)
     return Site(
@@ -91,8 +96,8 @@ def build_site(loaded: Loaded, services: Services | None = None, generation: int
         table=table,
         fallback=Route(FALLBACK, plan, config.defaults),
         routes=tuple(routes),
-        upstreams=_upstreams(loaded, services),
-        error_reply=shared.error_reply,  # type: ignore[arg-type]  # set four lines above
+        upstreams={name: upstream for name, upstream in upstreams.items() if upstream is not None},
+        error_reply=pages,  # type: ignore[arg-type]  # None was a mistake, and finish() has raised it
         wall=time.time,
     )
 
@@ -103,14 +108,14 @@ class _Features:
     Shared hooks are not only quicker to build: 5,000 routes with a copy each would not fit into the processor's cache.
     """
 
-    def __init__(self, loaded: Loaded, shared: Shared) -> None:
-        self._loaded = loaded
+    def __init__(self, building: _Building, shared: Shared) -> None:
+        self._building = building
         self._shared = shared
-        config = loaded.config
+        self._config = config = building.loaded.config
         ports = {str(listener.bind): listener.redirect_to_https for listener in config.listeners}
         self._common = {"https_redirect": https_redirect.build({bind: port for bind, port in ports.items() if port})}
         for name, builder in _SITE_WIDE.items():
-            self._common[name] = _build(loaded, (name,), builder, getattr(config, name), shared)
+            self._common[name] = building.hooks((name,), builder, getattr(config, name), shared)
         self.identify = tuple(hooks.identify for hooks in self._common.values() if hooks.identify)
 
     def of(self, route: RouteConfig, at: tuple[str | int, ...], name: str) -> Iterator[tuple[str, Hooks]]:
@@ -118,18 +123,14 @@ class _Features:
         shared = replace(self._shared, route=name)
         for feature in ORDER:
             own = getattr(route, feature, None)
+            place = (*at, feature) if own is not None else (feature,)
             if feature == "metrics":
                 yield feature, metrics.build(shared)
             elif feature == "access_log":
-                setting = own if own is not None else self._loaded.config.access_log
-                yield (
-                    feature,
-                    _build(
-                        self._loaded, (*(at if own is not None else ()), feature), access_log.build, setting, shared
-                    ),
-                )
+                setting = own if own is not None else self._config.access_log
+                yield feature, self._building.hooks(place, access_log.build, setting, shared)
             elif own is not None:
-                yield feature, _build(self._loaded, (*at, feature), _BUILDERS[feature], own, shared)
+                yield feature, self._building.hooks(place, _BUILDERS[feature], own, shared)
             elif feature in self._common:
                 yield feature, self._common[feature]
 
@@ -154,35 +155,43 @@ _BUILDERS: dict[str, Callable[[Any, Shared], Hooks]] = {
 }
 
 
-def _build(
-    loaded: Loaded, place: tuple[str | int, ...], builder: Callable[[Any, Shared], Hooks], config: Any, shared: Shared
-) -> Hooks:
-    try:
-        return builder(config, shared)
-    except (ValueError, OSError) as error:
-        raise ConfigError([loaded.problem(place, str(error))]) from error
+class _Building:
+    """Builds one thing after the other and collects what is wrong, each with its place, so that all is told at once."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self._problems: dict[Problem, None] = {}  # every route may meet the same one
+
+    def attempt(self, place: tuple[str | int, ...], builder: Callable[..., _T], *arguments: Any) -> _T | None:
+        """What `builder` makes, or None and a problem more."""
+        try:
+            return builder(*arguments)
+        except (ValueError, OSError) as error:
+            said = str(error).removeprefix(".".join(map(str, place)) + ": ")
+            self._problems[self.loaded.problem(place, said)] = None
+            return None
+
+    def hooks(self, place: tuple[str | int, ...], builder: Callable[..., Hooks], config: Any, shared: Shared) -> Hooks:
+        return self.attempt(place, builder, config, shared) or Hooks()
+
+    def finish(self) -> None:
+        """Raises ConfigError if anything was wrong."""
+        if self._problems:
+            raise ConfigError(list(self._problems))
 
 
-def _error_reply(loaded: Loaded, shared: Shared) -> Callable[..., Any]:
-    try:
-        return error_pages.build_error_reply(loaded.config.error_pages, shared)
-    except (ValueError, OSError) as error:
-        raise ConfigError([loaded.problem(("error_pages",), str(error))]) from error
-
-
-def _upstreams(loaded: Loaded, services: Services) -> dict[str, Upstream]:
+def _upstreams(building: _Building, services: Services) -> dict[str, Upstream | None]:
+    config = building.loaded.config
     around = Surroundings(
         wires=Wires(ResponseHeadReader(HeadRules(underscores="keep")), services.sweep, services.clock),
         resolver=Resolver(services.clock),
-        folder=loaded.folder,
+        folder=building.loaded.folder,
         warn=services.warn,
         random=SystemRandom(),
     )
     made = {}
-    for name, config in loaded.config.upstreams.items():
-        try:
-            made[name] = build_upstream(name, config, around)
-        except ValueError as error:
-            raise ConfigError([loaded.problem(("upstreams", name), str(error))]) from error
-        made[name].register(services.metrics)
+    for name, upstream in config.upstreams.items():
+        made[name] = built = building.attempt(("upstreams", name), build_upstream, name, upstream, around)
+        if built is not None:
+            built.register(services.metrics)
     return made

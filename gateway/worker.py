@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from gateway.deadlines import TICK, Sweep
 from gateway.errors import ClientFault
 from gateway.exchange import Connection, Exchange
@@ -23,10 +25,11 @@ from gateway.http.path import PathRules
 from gateway.metrics import Metrics
 from gateway.pipeline import Site, answer, refuse
 from gateway.proxy import Proxy
+from gateway.refusals import Refusals
 from gateway.server.http1 import Http1
 from gateway.server.listener import Caps, Door, Entrance
 from gateway.server.settings import DownstreamConfig, ListenerConfig
-from gateway.server.wire import Wire
+from gateway.server.wire import Standing, Wire
 
 WRITE_HIGH_WATER = 64 * 1024  # bytes written but not yet taken by the client before its origin is paused
 
@@ -52,6 +55,7 @@ class Worker:
         self._entrances: list[Entrance] = []
         self._tick: asyncio.TimerHandle | None = None
         self.caps = Caps(settings.max_connections or connection_room(), settings.max_connections_per_client)
+        self._refusals = Refusals(metrics, structlog.get_logger("gateway").warning, time.monotonic)
         self._proxy = Proxy(time.monotonic, sweep, crashed)
         self._finished = Finished(self._loop.call_later, crashed)
         self.wire = Wire(
@@ -81,7 +85,6 @@ class Worker:
             return Http1(connection, wire)
 
         inner = plain if tls is None else lambda connection: tls(connection, plain)
-        refused = _refusals(self.metrics)
         entrance = Entrance(
             config=config,
             name=str(config.bind),
@@ -89,7 +92,7 @@ class Worker:
             inner=inner,
             sweep=self.sweep,
             clock=time.monotonic,
-            report=refused,
+            report=self._refusals,
             header_timeout=self._settings.head_timeout,
         )
         self._entrances.append(entrance)
@@ -115,8 +118,9 @@ class Worker:
         """Connections that have not ended."""
         return len(self.caps)
 
-    async def drain(self, seconds: float) -> bool:
-        """Accepts no more, lets what is open finish for at most `seconds`; True if nothing was cut."""
+    async def drain(self, seconds: float, stream_seconds: float = 0.0) -> bool:
+        """Accepts no more, lets what is open finish for at most `seconds`, tunnels and event streams for at most
+        `stream_seconds`, both from now; True if nothing was cut."""
         self.wire.draining = True
         for server in self._servers:
             server.close()
@@ -127,10 +131,20 @@ class Worker:
             connection.drain()
         empty = asyncio.Event()
         self.caps.on_empty = empty.set
+        await self._emptied(empty, seconds)
+        standing = [connection.standing for connection in self.wire.live]
+        if Standing.STREAM not in standing or stream_seconds <= seconds:
+            return all(one is Standing.NOTHING for one in standing)
+        late = [connection for connection in self.wire.live if connection.standing is Standing.EXCHANGE]
+        for connection in late:
+            connection.cut()
+        await self._emptied(empty, stream_seconds - seconds)
+        return not late and all(connection.standing is Standing.NOTHING for connection in self.wire.live)
+
+    async def _emptied(self, empty: asyncio.Event, seconds: float) -> None:
         if self.busy:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(empty.wait(), seconds)
-        return not self.busy
 
     async def close(self) -> None:
         """Cuts what is left, stops the sweep, closes the upstream connections."""
@@ -159,21 +173,6 @@ def connection_room() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return max(64, min((soft - 128) // 2, 1_000_000))
-
-
-def _refusals(metrics: Metrics) -> Callable[[str, Connection], None]:
-    slots = {
-        reason: metrics.counter(
-            "gateway_connections_refused_total", "Connections closed before a request was read.", reason=reason
-        )
-        for reason in ("connection_cap", "proxy_untrusted", "proxy_malformed")
-    }
-    values = metrics.values
-
-    def count(reason: str, connection: Connection) -> None:
-        values[slots[reason]] += 1
-
-    return count
 
 
 def _register(worker: Worker) -> None:

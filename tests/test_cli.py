@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__, cli
+from gateway.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = """\
@@ -168,6 +169,21 @@ def test_certs_made_and_listed(config: Path, capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert "localhost" in told
     assert "days left" in told
+
+
+def test_the_banner_names_every_address(tmp_path: Path) -> None:
+    """Listeners with what is special about them, and both listeners of the admin."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        GOOD.replace("127.0.0.1:8080\n", "127.0.0.1:8080\n    proxy_protocol: {trusted: [10.0.0.0/8]}\n")
+        + "admin: {probe: 127.0.0.1:9091}\n"
+    )
+    _first, *lines = cli._banner(load(config)).splitlines()
+    assert lines == [
+        "  http://127.0.0.1:8080  (PROXY protocol)",
+        "  http://127.0.0.1:9090/metrics  admin: health and metrics",
+        "  http://127.0.0.1:9091/readyz  probe: health and metrics for other machines",
+    ]
 
 
 def free_port() -> int:

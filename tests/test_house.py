@@ -41,6 +41,7 @@ FLOORS = {
     7: (
         "app",
         "worker",
+        "refusals",
         "site",
         "logs",
         "watch",

@@ -12,9 +12,11 @@ import pytest
 
 from gateway.config import load
 from gateway.deadlines import NEVER
+from gateway.exchange import Connection
 from gateway.metrics import Metrics
 from gateway.server.listener import open_socket
 from gateway.server.settings import Bind, DownstreamConfig, ListenerConfig
+from gateway.server.wire import Standing
 from gateway.site import Services, build_site
 from gateway.worker import Worker, connection_room, head_rules
 
@@ -167,6 +169,51 @@ async def test_drain_ends_with_its_time(tmp_path: Path) -> None:
         assert await ended(reader) == b""
         assert it.worker.busy == 0
         writer.close()
+
+
+class Open:
+    """A connection that stays open until it is cut, or says that it has ended."""
+
+    def __init__(self, worker: Worker, standing: Standing) -> None:
+        self.standing = standing
+        self.was_cut = False
+        self._worker = worker
+        self._connection = Connection("192.0.2.1", 1, "l", "l", 0.0)
+        worker.wire.live.add(self)
+        worker.caps.admit(self._connection)
+
+    def drain(self) -> None:
+        """Goes on."""
+
+    def cut(self) -> None:
+        self.was_cut = True
+        self.end()
+
+    def end(self) -> None:
+        self._worker.wire.live.discard(self)
+        self._worker.caps.release(self._connection)
+
+
+async def test_streams_have_a_time_of_their_own(tmp_path: Path) -> None:
+    """At the end of the drain time exchanges are cut, tunnels and event streams go on; then it is said what was cut."""
+    async with serving(tmp_path) as it:
+        late, stream = Open(it.worker, Standing.EXCHANGE), Open(it.worker, Standing.STREAM)
+        drain = asyncio.ensure_future(it.worker.drain(0.01, 20))
+        await until(lambda: late.was_cut)
+        assert not stream.was_cut
+        stream.end()
+        assert await drain is False
+
+
+async def test_a_stream_that_ends_in_time_is_a_clean_drain(tmp_path: Path) -> None:
+    """Nothing was cut, and one that has only to be closed by its peer is not counted."""
+    async with serving(tmp_path) as it:
+        stream, said = Open(it.worker, Standing.STREAM), Open(it.worker, Standing.NOTHING)
+        drain = asyncio.ensure_future(it.worker.drain(0.01, 0.5))
+        await asyncio.sleep(0)
+        stream.end()
+        assert await drain is True
+        said.end()
 
 
 async def test_drain_of_an_idle_worker(tmp_path: Path) -> None:

@@ -40,8 +40,12 @@ def register_vitals(state: AdminState) -> None:
     )
 
     def expiries() -> Iterable[tuple[tuple[str, ...], float]]:
-        for entry in state.certificates():
-            yield (entry.names[0] if entry.names else "", str(entry.path), entry.kind), entry.not_after.timestamp()
+        ends: dict[tuple[str, ...], float] = {}
+        for entry in state.certificates():  # comes once for each listener, and a scraper refuses series that come twice
+            labels = (entry.names[0] if entry.names else "", str(entry.path), entry.kind)
+            end = entry.not_after.timestamp()
+            ends[labels] = min(ends.get(labels, end), end)
+        return ends.items()
 
     metrics.gauge_series(
         "gateway_certificate_expiry_timestamp_seconds",

@@ -33,6 +33,7 @@ _EXPECTED = {
 _CHOICES = frozenset({"enum", "literal_error"})
 _OWN_SENTENCE = frozenset({"assertion_error", "value_error"})
 _PYDANTIC = frozenset(get_args(core_schema.ErrorType))
+_VARIABLE = re.compile(r"\$\{[^${}]*\}")  # a value that is one and nothing else holds no secret
 _TRUE_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
@@ -285,6 +286,6 @@ def _named_secrets(node: Node, name: str) -> list[Secret]:
         return [secret for key, child in node.value.items() for secret in _named_secrets(child, str(key))]
     if isinstance(node.value, list):
         return [secret for child in node.value for secret in _named_secrets(child, name)]
-    if hides(name) and isinstance(node.value, str) and node.value and not node.shown:
-        return [Secret(node.value, name)]
-    return []
+    if not isinstance(node.value, str) or not node.value or node.shown:
+        return []
+    return [Secret(node.value, name)] if hides(name) and not _VARIABLE.fullmatch(node.value) else []

@@ -189,7 +189,9 @@ def remember(known: dict[bytes, _T], key: bytes, value: _T) -> None:
 def unreadable(head: bytes) -> Request:
     """What stands for a request that could not be read, in the error reply and in the log: its words, unchecked."""
     words = head[:1024].partition(b"\r\n")[0].split(b" ")
-    request = Request(words[0][:32], words[1] if len(words) > 1 else b"", b"/", None, 1)
+    target = words[1] if len(words) > 1 else b""
+    path, mark, query = target.partition(b"?")
+    request = Request(words[0][:32], target, path, query if mark else None, 1)
     request.keep_alive = False
     return request
 

@@ -192,7 +192,7 @@ def scan(folder: Path) -> list[Path]:
         raise CertificateFault(
             folder,
             f"there is no such folder; make development certificates with "
-            f"`python -m gateway.development {folder}`, or name the folder your certificates are in",
+            f"`gateway certs --make {folder}`, or name the folder your certificates are in",
         ) from None
     except OSError as error:
         raise CertificateFault(folder, f"cannot be read: {error.strerror}") from None

@@ -51,7 +51,8 @@ class TlsConfig(Model):
     """A folder (with its subfolders) whose every certificate is served by its names, or a list of folders, files and
     `{certificate, key}` pairs. Files are read again when they change."""
     default: str = ""
-    """Host name whose certificate is for clients that ask for none, or for an unknown one; else the first by path."""
+    """Host name whose certificate is for clients that ask for none, or for an unknown one; else the first by path,
+    a real one before a development one."""
     strict_sni: bool = False
     """Refuse clients that ask for no name, or for one without a certificate, instead of showing the default."""
     password: str = Field(default="", repr=False)
@@ -255,7 +256,12 @@ class CertificateStore:
                 files[path] = self._reader.read(path, password)
             except CertificateFault as fault:
                 found.append(fault)
-        return [*found, *join_pairs(files)]
+        found += join_pairs(files)
+        faulty = {fault.path for fault in found if isinstance(fault, CertificateFault)}
+        for path in sorted(self._pairs.keys() & files.keys() - faulty):
+            if not files[path].certificates:  # a copy under way or a full disk; who wants it gone deletes the file
+                found.append(CertificateFault(path, "holds no certificate any more; copy the file again, or delete it"))
+        return found
 
     def _usable(self, pairs: dict[Path, Pair], faults: list[CertificateFault]) -> dict[Path, Pair]:
         """Those that OpenSSL takes: it has rules of its own, about hashes in signatures for example."""
@@ -294,7 +300,7 @@ class CertificateStore:
         where = ", ".join(str(self._folder / one) for one in self._sources() if isinstance(one, str))
         return (
             f"{where}: no certificate with its key; put NAME.pem and NAME.key there, or make development certificates "
-            f"with `python -m gateway.development {where}`"
+            f"with `gateway certs --make {where}`"
         )
 
     # -- contexts -----------------------------------------------------------------------------------------------------

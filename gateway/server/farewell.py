@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from gateway.exchange import Connection
-from gateway.server.wire import Wire
+from gateway.server.wire import Standing, Wire
 
 
 class Farewell(asyncio.Protocol):
@@ -58,6 +58,10 @@ class Farewell(asyncio.Protocol):
         patient = self._unsent < before or now < self._begun + settings.write_timeout
         if not self._unsent or not patient:
             self._transport.abort()
+
+    @property
+    def standing(self) -> Standing:
+        return Standing.EXCHANGE if self._transport.get_write_buffer_size() else Standing.NOTHING
 
     def drain(self) -> None:
         """On its way out already."""

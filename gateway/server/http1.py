@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from gateway.deadlines import NEVER
-from gateway.errors import Cause, ClientFault, cause_of
+from gateway.errors import Cause, ClientFault, GatewayFault, cause_of
 from gateway.exchange import Connection, Exchange
 from gateway.http.head import unreadable
 from gateway.http.message import Malformed
@@ -20,7 +20,9 @@ from gateway.server.farewell import Farewell
 from gateway.server.head_buffer import END, HeadBuffer
 from gateway.server.request_body import HIGH_WATER
 from gateway.server.turn import Turn
-from gateway.server.wire import Wire
+from gateway.server.wire import Standing, Wire
+
+EVENT_STREAM = b"text/event-stream"
 
 
 class State(Enum):
@@ -258,8 +260,20 @@ class Http1(asyncio.Protocol):
         self.deadline = NEVER
         return self._input.take()
 
+    @property
+    def standing(self) -> Standing:
+        exchange = self._turn.exchange
+        response = exchange.response if exchange is not None else None
+        if response is None:
+            return Standing.EXCHANGE
+        streams = response.status == 101 or response.index.get(b"content-type", b"")[:17].lower() == EVENT_STREAM
+        return Standing.STREAM if streams else Standing.EXCHANGE
+
     def cut(self) -> None:
-        """The drain time is over."""
+        """The drain time is over: what is under way is our doing, not the client's."""
+        exchange = self._turn.exchange
+        if exchange is not None and exchange.fault is None:
+            exchange.fault = GatewayFault(Cause.DRAINING, "cut at the end of the drain time")
         if self._transport is not None:
             self._transport.abort()
 

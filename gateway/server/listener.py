@@ -175,8 +175,9 @@ class Door(asyncio.Protocol):
 
     def _enter(self, transport: Any, connection: Connection, first: bytes = b"") -> None:
         entrance = self._entrance
+        full = entrance.caps.refused_total
         if not entrance.caps.admit(connection):
-            entrance.report("connection_cap", connection)
+            entrance.report("connection_cap" if entrance.caps.refused_total > full else "client_cap", connection)
             transport.abort()
             return
         inner = entrance.inner(connection)

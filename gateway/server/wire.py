@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.deadlines import Sweep
@@ -21,8 +22,20 @@ if TYPE_CHECKING:
     from gateway.server.turn import Turn
 
 
+class Standing(Enum):
+    """What is under way on a connection."""
+
+    NOTHING = "nothing"  # all has been said and sent
+    EXCHANGE = "exchange"
+    STREAM = "stream"  # a tunnel or an event stream: it ends when its client likes
+
+
 class Live(Protocol):
     """A protocol with an open socket."""
+
+    @property
+    def standing(self) -> Standing:
+        """What a cut would cost its client."""
 
     def drain(self) -> None:
         """Close as soon as nothing is cut by it."""

@@ -59,6 +59,16 @@ def test_certificates_come_and_go() -> None:
     assert found() == [("shop.example", UNTIL.timestamp())]
 
 
+def test_a_certificate_of_two_listeners_is_one_series() -> None:
+    """No label set comes twice; where the listeners differ, the end that comes first counts."""
+    metrics = Metrics()
+    served = [entry("a.test"), entry("b.test"), entry("a.test")._replace(not_after=SINCE)]
+    register_vitals(state_of(metrics, certificates=lambda: served))
+    (family,) = [each for each in metrics.families() if "certificate" in each.name]
+    found = [(sample.labels[0][1], sample.value) for sample in family.samples]
+    assert found == [("a.test", SINCE.timestamp()), ("b.test", UNTIL.timestamp())]
+
+
 def test_registering_again_replaces() -> None:
     """The newest state is the one that is read."""
     metrics = Metrics()

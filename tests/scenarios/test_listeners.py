@@ -232,13 +232,13 @@ def test_an_upstream_on_a_unix_socket(house: House) -> None:
 def test_one_client_has_a_cap(house: House) -> None:
     """A client's fifth connection is refused and counted, another client's first is not; IPv6 counts by /64."""
     assert house.empty()
-    before = house.refused("connection_cap")
+    before = house.refused("client_cap")
     clients = []
     for number in range(4):
         clients.append(house.client("proxied", V1.pack(from_v6(f"2001:db8:0:7::{number + 1}"))))
         assert clients[-1].ask("GET", "/").status == 200
     assert not house.answers("proxied", V1.pack(from_v6("2001:db8:0:7:ffff::1")))
-    assert house.refused("connection_cap") == before + 1
+    assert house.refused("client_cap") == before + 1
     assert house.answers("proxied", V1.pack(from_v6("2001:db8:0:8::1")))
     for client in clients:
         client.close()

@@ -224,7 +224,7 @@ def test_a_listed_certificate_must_be_good(tmp_path: Path, entry: Any, said: str
 def test_an_empty_folder_names_the_command(tmp_path: Path) -> None:
     """The error of a first start is the command that mends it."""
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(CertificateError, match=r"python -m gateway\.development"):
+        with pytest.raises(CertificateError, match="gateway certs --make"):
             store_of(folder)
 
 
@@ -327,6 +327,29 @@ def test_reload_keeps_the_old_one_when_the_new_one_is_broken(tmp_path: Path, how
     assert (report.added, report.removed) == ((), ())
     assert store.context_for("a.test") is before
     assert [entry.names for entry in store.entries()] == [("a.test",), ("b.test",)]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("content", [b"", b"\0" * 700, b"just a note", b"key"])
+def test_reload_keeps_the_old_one_when_its_file_holds_none(tmp_path: Path, content: bytes, *, listed: bool) -> None:
+    """A served file that is emptied or overwritten is a fault, at every reload; only deleting it ends its service."""
+    old = issue("a.test")
+    path = put(tmp_path, "a", old)
+    put(tmp_path, "b", issue("b.test"))
+    pairs = [{"certificate": f"{name}.pem", "key": f"{name}.key"} for name in "ab"]
+    settings: dict[str, Any] = {"certificates": pairs} if listed else {}
+    store = store_of(tmp_path, **settings)
+    before = store.context_for("a.test")
+    path.write_bytes(old.key_pem if content == b"key" else content)
+    for _ in range(2):
+        report = store.reload()
+        assert len(report.problems) == 1, report
+        assert report.problems[0].startswith(f"{path}: holds no certificate any more")
+        assert (report.added, report.removed) == ((), ())
+        assert store.context_for("a.test") is before
+    if not listed:
+        path.unlink()
+        assert store.reload() == ((), (str(path),), ())
 
 
 def test_reload_follows_swapped_links(tmp_path: Path) -> None:
