@@ -17,7 +17,7 @@ certs: setup ## a development certificate in certs/, unless there is a good one
 	@$(PYTHON_IN_VENV) -m gateway.development certs
 
 test: setup-dev ## all tests but the long ones; each skipped test says what mends it
-	@$(PYTHON_IN_VENV) -m pytest -m "not long" -n auto --dist loadfile -q $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -m "not long" -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-long: setup-dev ## soaks and other tests that take minutes
 	@$(PYTHON_IN_VENV) -m pytest -m long --timeout 1800 $(PYTEST_ARGS)
