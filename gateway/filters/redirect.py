@@ -87,9 +87,14 @@ def build(config: Config, shared: Shared) -> Hooks:
     relative = "://" not in before
     wants_host = not _NAMES_A_HOST.isdisjoint(target.variables)
     status, rule, render = config.status, config.to, target.render
+    prepared = None
+    if target.constant is not None and not (relative and target.constant.startswith(b"//")):
+        prepared = Verdict("redirect", rule, Response(status, [(b"location", target.constant + tail)], body=b""))
 
     def admit(exchange: Exchange) -> Verdict:
         request = exchange.request
+        if prepared is not None and not (keep_query and request.query):
+            return prepared
         if wants_host and not request.host:  # HTTP/1.0 without Host: "https:///x" would lead to the host x
             return Verdict("redirect", rule, _NO_HOST)
         location = render(exchange)

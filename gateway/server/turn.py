@@ -219,7 +219,7 @@ class Turn:
         if self.exchange is None:
             return
         self.exchange.sent += sent
-        self.exchange.fault = fault
+        self.exchange.fault = self.exchange.fault or fault
         connection = self.exchange.connection
         self.log()
         self._line.leave()
