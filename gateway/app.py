@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway import __version__, logs
-from gateway.config import ConfigError, Loaded, redacted
+from gateway.config import Loaded, redacted
 from gateway.log_writer import LogOutputs
 from gateway.metrics import Metrics
-from gateway.server.certificates import CertificateEntry, CertificateError, CertificateStore
+from gateway.server.certificates import CertificateEntry, CertificateStore
 from gateway.server.listener import open_socket
 from gateway.server.settings import ListenerConfig
 from gateway.server.tls import HandshakeGate, TlsLayer
-from gateway.site import Services, build_site
+from gateway.site import Services, build_site, certificate_stores
 from gateway.watch import look, watch
 from gateway.worker import Worker
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.admin.state import AdminState
     from gateway.exchange import Connection
 
-__all__ = ["CLEAN", "DRAIN_CUT_SHORT", "build_site", "run"]
+__all__ = ["CLEAN", "DRAIN_CUT_SHORT", "build_site", "certificate_stores", "run"]
 
 CLEAN = 0
 DRAIN_CUT_SHORT = 4
@@ -218,18 +218,6 @@ class _Life:
         drain.cancel()
         self._log.warning("connections are cut", connections=worker.busy)
         return DRAIN_CUT_SHORT
-
-
-def certificate_stores(loaded: Loaded, warn: Callable[[str], None]) -> list[CertificateStore | None]:
-    """One per listener, None for plain ones. Raises ConfigError for certificates that cannot be served."""
-    stores: list[CertificateStore | None] = []
-    for at, listener in enumerate(loaded.config.listeners):
-        try:
-            stores.append(CertificateStore(listener.tls, loaded.folder, warn) if listener.tls is not None else None)
-        except CertificateError as error:
-            path = ("listeners", at, "tls", "certificates")
-            raise ConfigError([loaded.problem(path, problem) for problem in error.problems]) from None
-    return stores
 
 
 def upstream_status(upstream: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,7 +20,6 @@ from gateway import __version__
 if TYPE_CHECKING:
     from gateway.config import Loaded, Problem
     from gateway.pipeline import Site
-    from gateway.server.certificates import CertificateEntry
 
 # Exit codes; 4 comes from app.run.
 CLEAN = 0
@@ -205,7 +204,7 @@ def _build(loaded: Loaded, warnings: list[str]) -> Site:
     """The site as `gateway run` would build it, certificates included. Raises _Stop with what only building finds."""
     from gateway.config import ConfigError  # noqa: PLC0415
     from gateway.log_writer import LogRehearsal  # noqa: PLC0415
-    from gateway.site import Services, build_site  # noqa: PLC0415
+    from gateway.site import Services, build_site, certificate_stores  # noqa: PLC0415
 
     problems: list[Problem] = []
     site = None
@@ -214,29 +213,13 @@ def _build(loaded: Loaded, warnings: list[str]) -> Site:
     except ConfigError as error:
         problems += error.problems
     try:
-        list(_served_certificates(loaded, warnings.append))
+        certificate_stores(loaded, warnings.append)
     except ConfigError as error:
         problems += error.problems
     with _mistakes_told():
         if problems or site is None:
             raise ConfigError(problems)
         return site
-
-
-def _served_certificates(loaded: Loaded, warn: Callable[[str], None]) -> Iterator[tuple[str, CertificateEntry]]:
-    """(listener, certificate) of all that is served. Raises ConfigError at the listener whose files are not usable."""
-    from gateway.config import ConfigError  # noqa: PLC0415
-    from gateway.server.certificates import CertificateError, CertificateStore  # noqa: PLC0415
-
-    for at, listener in enumerate(loaded.config.listeners):
-        if listener.tls is None:
-            continue
-        try:
-            store = CertificateStore(listener.tls, loaded.folder, warn)
-        except CertificateError as error:
-            place = ("listeners", at, "tls")
-            raise ConfigError([loaded.problem(place, problem) for problem in error.problems]) from None
-        yield from ((str(listener.bind), entry) for entry in store.entries())
 
 
 def _count(number: int, noun: str) -> str:
@@ -344,9 +327,13 @@ def _certs(options: argparse.Namespace) -> int:
         return make([options.make])
     import time  # noqa: PLC0415
 
+    from gateway.site import certificate_stores  # noqa: PLC0415
+
     loaded = _load(options)
     with _mistakes_told():
-        rows = list(_served_certificates(loaded, lambda text: _say(f"warning: {text}")))
+        stores = certificate_stores(loaded, lambda text: _say(f"warning: {text}"))
+    served = zip(loaded.config.listeners, stores, strict=True)
+    rows = [(listener.bind, entry) for listener, store in served if store is not None for entry in store.entries()]
     if not rows:
         _say("No listener has `tls`, so no certificate is served.")
         return CLEAN

@@ -38,7 +38,6 @@ class Cause(Enum):
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "http_request_error", Retry.NEVER)
     VERSION_UNSUPPORTED = ("version_unsupported", 505, "http_request_error", Retry.NEVER)
     REQUEST_TIMEOUT = ("request_timeout", 408, "http_request_error", Retry.NEVER)
-    TOO_MANY_CONNECTIONS = ("too_many_connections", 503, "connection_limit_reached", Retry.NEVER)
     CLIENT_GONE = ("client_gone", 499, "-", Retry.NEVER)
     CLIENT_STALLED = ("client_stalled", 499, "-", Retry.NEVER)
     NO_ROUTE = ("no_route", 404, "destination_not_found", Retry.NEVER)

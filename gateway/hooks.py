@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from gateway.exchange import Exchange, Verdict
 from gateway.http.codec import render_fields
-from gateway.http.message import Fields, Request, Response
+from gateway.http.message import Fields, Response
 from gateway.metrics import Metrics
 
 
@@ -137,6 +137,3 @@ class Route:
     plan: Plan
     settings: Any
     upstream: str = ""
-
-
-Matcher = Callable[[Request], Route | None]

@@ -7,7 +7,7 @@ response if one of them could answer; `deliver` makes any response ready to leav
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import Cause, ClientFault, Fault
@@ -43,7 +43,6 @@ class Site:
     upstreams: dict[str, Any]
     error_reply: Callable[[Exchange, int, str, str], Response]
     wall: Callable[[], float]
-    names: dict[str, Any] = field(default_factory=dict)
 
 
 def build_plan(features: Sequence[tuple[str, Hooks]]) -> Plan:

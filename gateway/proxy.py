@@ -26,7 +26,6 @@ from gateway.upstream.upstream import Endpoint, Upstream
 from gateway.upstream_head import upstream_head
 
 IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"PUT", b"REPORT", b"SEARCH"})
-EVENT_STREAM = b"text/event-stream"
 
 
 class Proxy:
@@ -306,7 +305,7 @@ class _Forwarding:
             self._release()  # before the client's next request, which may want it
             downstream.start(response, pieces, complete=True, trailers=trailers)
             return None
-        if settings.buffering.response and response.index.get(b"content-type", b"")[:17].lower() != EVENT_STREAM:
+        if settings.buffering.response and not response.is_event_stream:
             return self._deliver_spooled(connection, response)
         return self._stream(connection, response)
 

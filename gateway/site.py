@@ -38,6 +38,7 @@ from gateway.log_writer import LogOutputs, LogRehearsal
 from gateway.metrics import Metrics
 from gateway.pipeline import Site, build_plan
 from gateway.routing import RouteConfig, compile_routes, route_names, settings_for
+from gateway.server.certificates import CertificateError, CertificateStore
 from gateway.upstream.pool import Wires
 from gateway.upstream.resolver import Resolver
 from gateway.upstream.upstream import Surroundings, Upstream, build_upstream
@@ -178,6 +179,18 @@ class _Building:
         """Raises ConfigError if anything was wrong."""
         if self._problems:
             raise ConfigError(list(self._problems))
+
+
+def certificate_stores(loaded: Loaded, warn: Callable[[str], None]) -> list[CertificateStore | None]:
+    """One per listener, None for plain ones. Raises ConfigError for certificates that cannot be served."""
+    stores: list[CertificateStore | None] = []
+    for at, listener in enumerate(loaded.config.listeners):
+        try:
+            stores.append(CertificateStore(listener.tls, loaded.folder, warn) if listener.tls is not None else None)
+        except CertificateError as error:
+            path = ("listeners", at, "tls", "certificates")
+            raise ConfigError([loaded.problem(path, problem) for problem in error.problems]) from None
+    return stores
 
 
 def _upstreams(building: _Building, services: Services) -> dict[str, Upstream | None]:

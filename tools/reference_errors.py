@@ -53,7 +53,6 @@ WHOSE = (
             Cause.METHOD_NOT_ALLOWED: "CONNECT or TRACE, or a method that no route of this path takes; `Allow` names those that are.",
             Cause.VERSION_UNSUPPORTED: "Neither HTTP/1.0 nor HTTP/1.1.",
             Cause.REQUEST_TIMEOUT: "The head did not arrive within `downstream.head_timeout`, or the body stopped or crept.",
-            Cause.TOO_MANY_CONNECTIONS: "`downstream.max_connections` or `max_connections_per_client` is reached.",
             Cause.CLIENT_GONE: "The client closed or reset its connection before the answer was complete.",
             Cause.CLIENT_STALLED: "The client did not read its answer for `downstream.write_timeout`.",
             Cause.NO_ROUTE: "No route takes this host and path: `gateway explain METHOD URL` says what was looked at.",

@@ -63,7 +63,7 @@ class _Collector:
         self.fields.append((name.lower(), value.rstrip()))  # llhttp has stripped the other side only
 
 
-_Parser: TypeAlias = httptools.HttpRequestParser | httptools.HttpResponseParser
+_Parser: TypeAlias = type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]
 
 
 def _refusal(error: httptools.HttpParserError) -> Malformed:
@@ -78,6 +78,24 @@ def _check_sizes(fields: Fields, rules: HeadRules) -> None:
     for name, value in fields:
         if len(name) + len(value) + 4 > rules.max_line:
             raise Malformed("a field line is too long", 431)
+
+
+def _read_fields(parser: _Parser, head: bytes, rules: HeadRules) -> tuple[Fields, dict[bytes, bytes]]:
+    """The field lines of `head`, in order and by name. A fresh parser each time: no message reaches the next."""
+    collector = _Collector()
+    try:
+        parser(collector).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # the head is whole; whether to upgrade is not the parser's decision
+    except httptools.HttpParserError as error:
+        raise _refusal(error) from None
+    fields = collector.fields
+    if len(fields) > rules.max_fields or len(head) > rules.max_line:
+        _check_sizes(fields, rules)
+    index = dict(fields)
+    if len(index) != len(fields):
+        _check_duplicates(fields)
+    return fields, index
 
 
 class _Start(NamedTuple):
@@ -154,19 +172,7 @@ class RequestHeadReader:
 
     def _read_block(self, head: bytes, block: bytes, minor: int, authority: bytes | None) -> _Block:
         rules = self._rules
-        collector = _Collector()
-        try:
-            httptools.HttpRequestParser(collector).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # the head is whole; whether to upgrade is not the parser's decision
-        except httptools.HttpParserError as error:
-            raise _refusal(error) from None
-        fields = collector.fields
-        if len(fields) > rules.max_fields or len(head) > rules.max_line:
-            _check_sizes(fields, rules)
-        index = dict(fields)
-        if len(index) != len(fields):
-            _check_duplicates(fields)
+        fields, index = _read_fields(httptools.HttpRequestParser, head, rules)
         if b"_" in b"".join(index) and rules.underscores != "keep":
             if rules.underscores == "reject":
                 raise Malformed("a field name with an underscore")
@@ -333,20 +339,7 @@ class ResponseHeadReader:
         found = _STATUS_LINE.match(head)
         if found is None:
             raise Malformed("not an HTTP/1.x status line")
-        collector = _Collector()
-        try:
-            httptools.HttpResponseParser(collector).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass
-        except httptools.HttpParserError as error:
-            raise _refusal(error) from None
-        fields = collector.fields
-        rules = self._rules
-        if len(fields) > rules.max_fields or len(head) > rules.max_line:
-            _check_sizes(fields, rules)
-        index = dict(fields)
-        if len(index) != len(fields):
-            _check_duplicates(fields)
+        fields, index = _read_fields(httptools.HttpResponseParser, head, self._rules)
         status, minor = int(found[2]), int(found[1])
         answer = _Answer(status, found[3] or b"", minor, fields, index, _response_length(status, minor, index))
         if len(head) <= LONGEST_BLOCK:

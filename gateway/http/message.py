@@ -105,6 +105,11 @@ class Response:
         self.minor = 1
         self.fitted: tuple[Any, bytes, bool] | None = None
 
+    @property
+    def is_event_stream(self) -> bool:
+        """An endless body of events (WHATWG HTML, server-sent events): never buffered, and its client's to end."""
+        return self.index.get(b"content-type", b"")[:17].lower() == b"text/event-stream"
+
     def copy(self) -> Response:
         """A copy whose `fields` may be changed: prepared replies are shared by all exchanges."""
         twin = Response(self.status, self.fields.copy(), reason=self.reason, length=self.length, body=self.body)

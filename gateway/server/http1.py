@@ -22,8 +22,6 @@ from gateway.server.request_body import HIGH_WATER
 from gateway.server.turn import Turn
 from gateway.server.wire import Standing, Wire
 
-EVENT_STREAM = b"text/event-stream"
-
 
 class State(Enum):
     """Where a connection stands; every change is made by `Http1` itself."""
@@ -266,8 +264,7 @@ class Http1(asyncio.Protocol):
         response = exchange.response if exchange is not None else None
         if response is None:
             return Standing.EXCHANGE
-        streams = response.status == 101 or response.index.get(b"content-type", b"")[:17].lower() == EVENT_STREAM
-        return Standing.STREAM if streams else Standing.EXCHANGE
+        return Standing.STREAM if response.status == 101 or response.is_event_stream else Standing.EXCHANGE
 
     def cut(self) -> None:
         """The drain time is over: what is under way is our doing, not the client's."""

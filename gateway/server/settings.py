@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from gateway.schema import BeforeValidator, Count, Duration, Field, Model, Network, Port, Size, WithJsonSchema
 from gateway.server.certificates import TlsConfig
@@ -132,12 +132,3 @@ class DownstreamConfig(Model):
     """Request fields with `_` in their name, which WSGI and CGI cannot tell from `-`."""
     path: PathConfig = PathConfig()
     """How strictly paths are read."""
-
-    def rules(self) -> dict[str, Any]:
-        """Arguments of http.head.HeadRules."""
-        return {
-            "max_line": self.max_line,
-            "max_fields": self.max_fields,
-            "max_uri": self.max_uri,
-            "underscores": self.underscores,
-        }
