@@ -10,7 +10,9 @@ import re
 from enum import Enum
 
 from gateway.http.message import Fields, Malformed
+from gateway.http.partial import judge_field_line, judge_size_line
 
+MAX_SIZE = 1 << 62  # of a chunk: no reader's integer overflows below it
 MAX_SIZE_LINE = 256  # bytes of a chunk-size line with its extensions: against endless extensions and zeros
 MAX_EXTENSIONS = (
     16 * 1024
@@ -18,7 +20,7 @@ MAX_EXTENSIONS = (
 MAX_TRAILERS = 8 * 1024  # bytes of the trailer section: against a second, unbounded head
 MAX_TRAILER_FIELDS = 32
 
-# At most 16 digits, so a size is below 2^64; extensions are tokens, values tokens or quoted strings (RFC 9112 §7.1.1).
+# At most 16 digits; extensions are tokens, values tokens or quoted strings (RFC 9112 §7.1.1).
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*\""
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
@@ -57,10 +59,16 @@ class ChunkedReader:
         self.trailers: Fields = []
         self.leftover = b""
 
+    @property
+    def announced(self) -> int:
+        """Bytes of the chunk under way that are still to come."""
+        return self._remaining
+
     def feed(self, data: bytes) -> list[bytes]:
         """Decoded pieces of the body in `data`, none of them empty. Raises Malformed."""
         pieces: list[bytes] = []
-        if self._held:
+        seen = len(self._held)
+        if seen:
             data = self._held + data
             self._held = b""
         at = self._whole_chunks(data, pieces) if self._state is _State.SIZE else 0
@@ -87,7 +95,7 @@ class ChunkedReader:
             else:
                 end_at = data.find(b"\n", at)
                 if end_at < 0:
-                    self._hold(data[at:])
+                    self._hold(data[at:], 0 if at else seen)
                     return pieces
                 self._line(data[at : end_at + 1])
                 at = end_at + 1
@@ -107,10 +115,12 @@ class ChunkedReader:
             at = end + 2
         return at
 
-    def _hold(self, unfinished: bytes) -> None:
-        limit = MAX_SIZE_LINE if self._state is _State.SIZE else MAX_TRAILERS
-        if len(unfinished) > limit:
+    def _hold(self, unfinished: bytes, seen: int) -> None:
+        """Keeps the beginning of a line, if it is one; `seen` bytes of it were kept before."""
+        is_size = self._state is _State.SIZE
+        if len(unfinished) > (MAX_SIZE_LINE if is_size else MAX_TRAILERS):
             raise Malformed("an endless line in a chunked body")
+        (judge_size_line if is_size else judge_field_line)(unfinished, seen)
         self._held = unfinished
 
     def _line(self, line: bytes) -> None:
@@ -129,6 +139,8 @@ class ChunkedReader:
         if self._extensions > MAX_EXTENSIONS:
             raise Malformed("too many chunk extensions")
         self._remaining = int(found[1], 16)
+        if self._remaining >= MAX_SIZE:
+            raise Malformed("a chunk size that no body has")
         self._state = _State.DATA if self._remaining else _State.TRAILERS
 
     def _trailer(self, line: bytes) -> None:

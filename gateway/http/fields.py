@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from gateway.http.message import Fields
 
-# RFC 9110 §7.6.1 and what implementations have used: never passed on. TE and Upgrade are re-made if allowed.
+# RFC 9110 §7.6.1 and what implementations have used: never passed on. Upgrade is re-made if allowed. Trailer is not one
+# of them: trailers are passed on, and so is their announcement (§6.6.2).
 HOP_BY_HOP = frozenset(
     {
         b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
-        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+        b"proxy-connection", b"te", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
 
@@ -30,7 +31,7 @@ NOT_IN_TRAILERS = (
         b"content-security-policy", b"content-type", b"cookie", b"date", b"expect", b"expires", b"forwarded",
         b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"location",
         b"max-forwards", b"pragma", b"range", b"retry-after", b"set-cookie", b"strict-transport-security",
-        b"traceparent", b"vary", b"via", b"warning", b"www-authenticate", b"x-real-ip", b"x-request-id",
+        b"traceparent", b"trailer", b"vary", b"via", b"warning", b"www-authenticate", b"x-real-ip", b"x-request-id",
     }
 )  # fmt: skip
 

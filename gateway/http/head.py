@@ -12,28 +12,35 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import httptools
 
-from gateway.http.fields import list_tokens
+from gateway.http.authority import is_tunnel_target, read_host
+from gateway.http.fields import list_tokens, without
 from gateway.http.message import CHUNKED, UNTIL_CLOSE, Fields, Malformed, Request, Response
 from gateway.http.path import PathRules, normalise
 from gateway.http.status import has_no_body
 
 MAX_START_LINE = 16 * 1024
+LONGEST_METHOD = 32  # bytes; methods have names, and nobody may make up an endless one
 REMEMBERED = 512  # lines, and blocks, kept with what they mean: 3 MB at the most, whatever clients send
 LONGEST_LINE = 256  # bytes of a start line that is remembered
 LONGEST_BLOCK = 2048  # bytes of a block of field lines that is remembered
 _T = TypeVar("_T")
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n")
-_OTHER_VERSION = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
+TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_REQUEST_LINE = re.compile(rb"(%b{1,%d}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([0-9])\r\n" % (TCHAR, LONGEST_METHOD))
+_OTHER_VERSION = re.compile(rb"%b+ [\x21-\x7e]+ HTTP/[02-9]\.[0-9]\r\n" % TCHAR)
+# A reader of our field lines sees them below this line: what stands in the first is judged here, and only here.
+_ANY_LINE = b"POST / HTTP/1.1"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
-# Host names as DNS and browsers know them; the sub-delims and escapes that RFC 3986 adds only ever served attacks.
-_AUTHORITY = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
-_ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE = re.compile(rb"(https?://[^/?]*)([^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
 _DIGITS = re.compile(rb"[0-9]{1,18}")  # of a Content-Length: below 2^63, no reader overflows on it
 
 # RFC 9110 §7.6.1: a connection option never names these; a sender that does wants two readers to disagree.
 _NEVER_CONNECTION_OPTION = frozenset({b"content-length", b"host", b"transfer-encoding", b"cache-control"})
-# Fields of which two copies make two readers disagree about what the message is.
+# Fields of which two copies make two readers disagree about what the message is, or about whom it is from.
 _SINGLE = frozenset({b"content-length", b"expect", b"host", b"max-forwards", b"transfer-encoding"})
+_SINGLE_IN_REQUESTS = _SINGLE | {b"authorization", b"content-type"}
+# The framing fields without hyphens. What has their letters and an underscore is meant for a reader that obeys it.
+_FRAMING_LETTERS = frozenset({b"contentlength", b"transferencoding"})
+# Methods that a route may name, so that a slip of the pen is found; requests may have any.
 KNOWN_METHODS = frozenset(
     b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY "
     b"OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SUBSCRIBE TRACE UNBIND UNLINK UNLOCK "
@@ -80,7 +87,9 @@ def _check_sizes(fields: Fields, rules: HeadRules) -> None:
             raise Malformed("a field line is too long", 431)
 
 
-def _read_fields(parser: _Parser, head: bytes, rules: HeadRules) -> tuple[Fields, dict[bytes, bytes]]:
+def _read_fields(
+    parser: _Parser, head: bytes, rules: HeadRules, single: frozenset[bytes] = _SINGLE
+) -> tuple[Fields, dict[bytes, bytes]]:
     """The field lines of `head`, in order and by name. A fresh parser each time: no message reaches the next."""
     collector = _Collector()
     try:
@@ -94,12 +103,12 @@ def _read_fields(parser: _Parser, head: bytes, rules: HeadRules) -> tuple[Fields
         _check_sizes(fields, rules)
     index = dict(fields)
     if len(index) != len(fields):
-        _check_duplicates(fields)
+        _check_duplicates(fields, single)
     return fields, index
 
 
 class _Start(NamedTuple):
-    """A request line, read: `authority` is what an absolute target names, else None."""
+    """A request line, read: `authority` is what an absolute target names, with its scheme, else None."""
 
     method: bytes
     target: bytes
@@ -147,7 +156,7 @@ class RequestHeadReader:
         method, target, path, query, minor, authority = self._lines.get(line) or self._start(head, line)
         facts = self._blocks.get(block) if minor and authority is None else None
         if facts is None:
-            facts = self._read_block(head, block, minor, authority)
+            facts = self._read_block(block, minor, authority)
         request = Request(method, target, path, query, minor)
         (
             request.fields, request.index, request.authority, request.host, request.length, request.keep_alive,
@@ -156,29 +165,24 @@ class RequestHeadReader:
         return request
 
     def _start(self, head: bytes, line: bytes) -> _Start:
-        found = _REQUEST_LINE.match(head)
-        if found is None:
-            raise _request_line_fault(head)
-        method, target, minor = found.groups()
+        method, target, minor = request_line(head)
         rules = self._rules
         if len(target) > rules.max_uri:
             raise Malformed("the request target is too long", 414)
-        if method not in KNOWN_METHODS:
-            raise Malformed("an unknown method", 501)
-        start = _read_target(method, target, int(minor), rules)
+        if method != method.upper():  # behind some frameworks "post" is POST, but no rule about POST sees it
+            raise Malformed("a method in lower case", 501)
+        start = _read_target(method, target, minor, rules)
         if len(line) <= LONGEST_LINE:
             remember(self._lines, line, start)
         return start
 
-    def _read_block(self, head: bytes, block: bytes, minor: int, authority: bytes | None) -> _Block:
+    def _read_block(self, block: bytes, minor: int, authority: bytes | None) -> _Block:
         rules = self._rules
-        fields, index = _read_fields(httptools.HttpRequestParser, head, rules)
-        if b"_" in b"".join(index) and rules.underscores != "keep":
-            if rules.underscores == "reject":
-                raise Malformed("a field name with an underscore")
-            fields = [field for field in fields if b"_" not in field[0]]
+        fields, index = _read_fields(httptools.HttpRequestParser, _ANY_LINE + block, rules, _SINGLE_IN_REQUESTS)
+        if b"_" in b"".join(index):
+            fields = _without_underscores(fields, rules.underscores)
             index = dict(fields)
-        named, host = _read_host(index, minor, authority)
+        named, host = read_host(index.get(b"host"), authority, minor)
         facts = _Block(fields, index, named, host, *_read_framing(fields, index, minor), {})
         if minor and authority is None and len(block) <= LONGEST_BLOCK:
             remember(self._blocks, block, facts)
@@ -202,13 +206,20 @@ def unreadable(head: bytes) -> Request:
     return request
 
 
-def _request_line_fault(head: bytes) -> Malformed:
-    line = head.partition(b"\n")[0]
-    if len(line) > MAX_START_LINE:
-        return Malformed("the request line is too long", 414)
+def request_line(head: bytes | bytearray) -> tuple[bytes, bytes, int]:
+    """(method, target, minor) of the first line of `head`, which has one. Raises Malformed.
+
+    A minor version that is not known yet is spoken as the highest that is (RFC 9110 §2.5).
+    """
+    found = _REQUEST_LINE.match(head)
+    if found is not None:
+        method, target, minor = found.groups()
+        return method, target, 0 if minor == b"0" else 1
+    if head.find(b"\n") > MAX_START_LINE:
+        raise Malformed("the request line is too long", 414)
     if _OTHER_VERSION.match(head):
-        return Malformed("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
-    return Malformed("not an HTTP request line")
+        raise Malformed("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    raise Malformed("not an HTTP request line")
 
 
 def _read_target(method: bytes, target: bytes, minor: int, rules: HeadRules) -> _Start:
@@ -221,7 +232,7 @@ def _read_target(method: bytes, target: bytes, minor: int, rules: HeadRules) -> 
             raise Malformed("the asterisk form is for OPTIONS only")
         return _Start(method, target, b"*", None, minor, None)
     if method == b"CONNECT":
-        if not _AUTHORITY.fullmatch(target):
+        if not is_tunnel_target(target):
             raise Malformed("CONNECT wants host:port")
         return _Start(method, target, b"/", None, minor, None)
     found = _ABSOLUTE.fullmatch(target)
@@ -234,33 +245,22 @@ def _read_target(method: bytes, target: bytes, minor: int, rules: HeadRules) -> 
     return _Start(method, target, normal, query[1:] if query is not None else None, minor, authority)
 
 
-def _check_duplicates(fields: Fields) -> None:
+def _check_duplicates(fields: Fields, single: frozenset[bytes]) -> None:
     seen: set[bytes] = set()
     for name, _value in fields:
-        if name in _SINGLE and name in seen:
+        if name in single and name in seen:
             raise Malformed(f"more than one {name.decode()} field")
         seen.add(name)
 
 
-def _read_host(index: dict[bytes, bytes], minor: int, target: bytes | None) -> tuple[bytes, bytes]:
-    """(authority, host). RFC 9112 §3.2: one Host on HTTP/1.1, well-formed, and the same as an absolute target names."""
-    host = index.get(b"host")
-    if host is None:
-        if minor == 1:
-            raise Malformed("no Host field")
-        if target is None:
-            return b"", b""
-        host = target
-    elif target is not None and target.lower() != host.lower():
-        raise Malformed("Host and request target disagree")
-    found = _AUTHORITY.fullmatch(host)
-    if found is None or (found[2] is not None and not 0 < int(found[2]) < 65536):
-        raise Malformed("an invalid Host field")
-    name = found[1].lower()
-    name = name[:-1] if name[-1] == 46 else name  # "example.com." is example.com
-    if not name:
-        raise Malformed("an invalid Host field")
-    return host, name
+def _without_underscores(fields: Fields, rule: str) -> Fields:
+    """What the rule leaves of `fields`, some of which have an underscore in their name. Raises Malformed."""
+    suspects = [name for name, _value in fields if b"_" in name]
+    if rule == "reject":
+        raise Malformed("a field name with an underscore")
+    if not _FRAMING_LETTERS.isdisjoint(name.translate(None, b"-_") for name in suspects):
+        raise Malformed("a field name that looks like framing")
+    return fields if rule == "keep" else without(fields, set(suspects))
 
 
 def _read_framing(fields: Fields, index: dict[bytes, bytes], minor: int) -> tuple[int, bool, bytes, bool]:
@@ -277,8 +277,9 @@ def _read_framing(fields: Fields, index: dict[bytes, bytes], minor: int) -> tupl
         if length is not None:
             raise Malformed("both Transfer-Encoding and Content-Length")
         if coding.lower() != b"chunked":
-            known = list_tokens(coding)
-            raise Malformed("a transfer coding other than chunked", 501 if known[-1:] == [b"chunked"] else 400)
+            *others, last = list_tokens(coding) or [b""]
+            unknown = bool(others) and last == b"chunked" and b"chunked" not in others
+            raise Malformed("a transfer coding other than chunked", 501 if unknown else 400)
         size = CHUNKED
     elif length is not None:
         if not _DIGITS.fullmatch(length):

@@ -32,7 +32,7 @@ class Malformed(ValueError):
 class Request:
     """One request head, checked and normalised.
 
-    method     b"GET"; case-sensitive, one of llhttp's known methods
+    method     b"GET"; case-sensitive, a token of at most 32 octets without lower-case letters
     target     the request-target as received
     path       normalised absolute path (http/path.py); b"*" only for OPTIONS *
     query      bytes after "?", or None where there was no "?"

@@ -1,24 +1,29 @@
 """HeadBuffer: input of a connection that cannot be used yet: part of a head, or what came before its turn.
 
-`Http1` asks it for the next whole head. It looks at each byte once however slowly they come, and never holds more than
-the largest head allowed (part of a head) or what the wire lets in before it pauses (pipelined input).
+`Http1` asks it for the next whole head; what can never become one is refused without waiting for its end. However
+slowly the bytes come, it reads a line of them once, and never holds more than the largest head allowed (part of a
+head) or what the wire lets in before it pauses (pipelined input).
 """
 
 from __future__ import annotations
 
-from gateway.errors import Cause, ClientFault
+from gateway.errors import Cause, ClientFault, cause_of
+from gateway.http.head import LONGEST_METHOD
+from gateway.http.message import Malformed
+from gateway.http.partial import judge_head
 
 END = b"\r\n\r\n"
-_EMPTY_LINE = (b"\r", b"\r\n")
+EMPTY_LINES = 4  # before a request are forgiven (RFC 9112 §2.2); more of them are a client that never asks
 
 
 class HeadBuffer:
     """`begun`: loop time of the first byte of the head that is held in part, 0.0 when there is none."""
 
-    __slots__ = ("_held", "begun")
+    __slots__ = ("_held", "_judged", "begun")
 
     def __init__(self) -> None:
         self._held: bytes | bytearray = b""
+        self._judged = 0  # bytes of a part of a head that are whole lines, and well-formed
         self.begun = 0.0
 
     def __len__(self) -> int:
@@ -34,7 +39,7 @@ class HeadBuffer:
         return held
 
     def join(self, data: bytes, max_head: int) -> bytes:
-        """What is held and `data`, b"" while they do not make a whole head (and are not too large to become one)."""
+        """What is held and `data`, b"" while they do not make a whole head (but still can)."""
         held = self._held
         if not self.begun:  # no part of a head: an empty line, or what came before its turn
             return self.take() + data
@@ -44,18 +49,24 @@ class HeadBuffer:
         held += data
         if held.find(END, max(0, seen - 3)) >= 0 or len(held) > max_head:
             return self.take()
+        try:
+            self._judged = judge_head(held, self._judged, seen)
+        except Malformed:
+            return self.take()  # for `split` to say so
         return b""
 
     def split(self, data: bytes, now: float, max_head: int) -> tuple[bytes, bytes] | None:
         """The first head of `data` and what follows it; None, and held, if it is not whole. Raises ClientFault."""
-        at = 2 if data.startswith(b"\r\n") else 0  # RFC 9112 §2.2: one empty line before a request is forgiven
+        at = 0
+        while data.startswith(b"\r\n", at):
+            at += 2
+            if at > 2 * EMPTY_LINES:
+                raise ClientFault(Cause.MALFORMED_REQUEST, "more empty lines than requests")
         end = data.find(END, at) + 4
         if end < 4:
-            if len(data) > max_head:
+            if len(data) - at > max_head:
                 raise _too_large(data, at, max_head)
-            if data not in _EMPTY_LINE:
-                self.begun = self.begun or now
-            self._held = data
+            self._keep(data, at, now)
             return None
         if end - at > max_head:
             raise _too_large(data, at, max_head)
@@ -63,8 +74,22 @@ class HeadBuffer:
             return data, b""
         return data[at:end], data[end:]
 
+    def _keep(self, data: bytes, at: int, now: float) -> None:
+        """Holds part of a head, which begins `at`; or, where there is none yet, the empty lines, which count."""
+        if data[at:] in (b"", b"\r"):
+            self._held = data
+            return
+        self._held = data[at:]
+        try:
+            self._judged = judge_head(self._held, 0, 0)
+        except Malformed as malformed:
+            raise ClientFault(cause_of(malformed.status), malformed.why) from None
+        self.begun = self.begun or now
+
 
 def _too_large(data: bytes, at: int, max_head: int) -> ClientFault:
-    """A request line without an end is a target too long (RFC 9110 §15.5.15)."""
-    line_ends = data.find(b"\r\n", at, at + max_head) >= 0
-    return ClientFault(Cause.HEAD_TOO_LARGE if line_ends else Cause.URI_TOO_LONG)
+    """A request line without an end is a target too long (RFC 9110 §15.5.15), if there is a target."""
+    if data.find(b"\r\n", at, at + max_head) >= 0:
+        return ClientFault(Cause.HEAD_TOO_LARGE)
+    is_request = data.find(b" ", at, at + LONGEST_METHOD + 1) > 0
+    return ClientFault(Cause.URI_TOO_LONG if is_request else Cause.MALFORMED_REQUEST)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.errors import Cause, ClientFault
 from gateway.flow import Sink
 from gateway.http.chunked import ChunkedReader
-from gateway.http.fields import allowed_trailers
+from gateway.http.fields import FRAMING, allowed_trailers
 from gateway.http.message import CHUNKED, Fields, Malformed
 from gateway.server.settings import DownstreamConfig
 
@@ -70,15 +70,19 @@ class RequestBody:
         if pieces:  # as one: a client that sends a chunk for every byte must not make a system call of each
             self._take(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._chunked.complete:
-            self.trailers = allowed_trailers(self._chunked.trailers)
+            if self._chunked.trailers:
+                self.trailers = _passable(self._chunked.trailers)
             self._end()
             return self._chunked.leftover
+        if self.received + self._chunked.announced > self._limit and not self.discarding:
+            raise ClientFault(Cause.BODY_TOO_LARGE)
         return b""
 
     def attach(self, sink: Sink, limit: int) -> None:
-        """Passes held and later pieces to `sink`. Raises ClientFault if more than `limit` bytes have come already."""
+        """Passes held and later pieces to `sink`. Raises ClientFault if more than `limit` bytes came, or will come."""
         self._limit = limit
-        if self.received > limit:
+        announced = self._chunked.announced if self._chunked is not None else 0
+        if self.received + announced > limit:
             raise ClientFault(Cause.BODY_TOO_LARGE)
         self._sink = sink
         held, self._held, self.held = self._held, [], 0
@@ -110,6 +114,11 @@ class RequestBody:
         self._held.clear()
         self.held = 0
 
+    def forget(self) -> None:
+        """Nothing more will come, and nobody is to be paused."""
+        self.discard()
+        self._pause = _nobody
+
     def _take(self, piece: bytes) -> None:
         self.received += len(piece)
         if self.discarding:
@@ -128,3 +137,14 @@ class RequestBody:
         self.complete = True
         if self._sink is not None and not self.discarding:
             self._sink.finish(self.trailers)
+
+
+def _passable(trailers: Fields) -> Fields:
+    """What of `trailers` goes on. Raises ClientFault for those that some reader would take for framing or Host."""
+    if not FRAMING.isdisjoint(name for name, _value in trailers):
+        raise ClientFault(Cause.MALFORMED_REQUEST, "framing or Host in the trailer section")
+    return allowed_trailers(trailers)
+
+
+def _nobody() -> None:
+    """Whom to pause when the connection is over."""

@@ -26,7 +26,8 @@ BAD = [
     b"11111111111111111\r\n", b"5;\r\nhello\r\n0\r\n\r\n", b"5;a=\r\nhello\r\n0\r\n\r\n", b"5;a\x00b\r\nhello\r\n0\r\n\r\n",
     b"5;a\nhello\r\n0\r\n\r\n", b"0\r\nbad name: x\r\n\r\n", b"0\r\n: x\r\n\r\n", b"0\r\nno-colon\r\n\r\n",
     b"0\r\na: \x00\r\n\r\n", b"0\r\n folded\r\n\r\n", b"0\r\na: b\n\r\n", b"0\r\n\n", b"5\r\nhello\r\r\n0\r\n\r\n",
-    b"_5\r\nhello\r\n0\r\n\r\n", b"1_0\r\n", b"5,5\r\nhello\r\n",
+    b"_5\r\nhello\r\n0\r\n\r\n", b"1_0\r\n", b"5,5\r\nhello\r\n", b"4000000000000000\r\n", b"FFFFFFFFFFFFFFFF\r\n",
+    b"x", b"5\rx", b"5;a\x00", b"5 x", b"5\r\nhello\r\n\n", b"0\r\n[", b"0\r\na: b\rc", b"0\r\n\rx",  # their ends never come
 ]  # fmt: skip
 
 

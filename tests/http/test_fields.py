@@ -19,11 +19,17 @@ def test_the_sets_of_names_are_lower_case() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"],
+    ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "http2-settings"],
 )
 def test_what_ends_here(name: str) -> None:
     """What RFC 9110 §7.6.1 names, and what browsers and proxies made of it, goes no further."""
     assert name.encode() in HOP_BY_HOP
+
+
+def test_trailers_are_announced() -> None:
+    """Trailer goes with the trailers, and is none itself (RFC 9110 §6.6.2)."""
+    assert b"trailer" not in HOP_BY_HOP
+    assert allowed_trailers([(b"trailer", b"a"), (b"a", b"b")]) == [(b"a", b"b")]
 
 
 def test_a_token_is_made_of_tchar() -> None:

@@ -37,13 +37,13 @@ def test_an_ordinary_request():
     ("start", "status"),
     [
         ("GET  / HTTP/1.1", 400), ("GET /  HTTP/1.1", 400), (" GET / HTTP/1.1", 400), ("GET\t/ HTTP/1.1", 400),
-        ("GET / HTTP/1.1 ", 400), ("GET /", 400), ("GET / http/1.1", 400), ("GET / HTTP/1.2", 505), ("GET / HTTP/2.0", 505),
+        ("GET / HTTP/1.1 ", 400), ("GET /", 400), ("GET / http/1.1", 400), ("GET / HTTP/1.10", 400), ("GET / HTTP/2.0", 505),
         ("GET / HTTP/0.9", 505), ("GET / HTTP/11", 400), ("GET / HTTP/1.", 400), ("GET / RTSP/1.0", 400), ("SOURCE / ICE/1.0", 400),
         ("GET /#f HTTP/1.1", 400), ("GET /a\x01 HTTP/1.1", 400), ("GET /\xe9 HTTP/1.1", 400), ("GET /\x7f HTTP/1.1", 400),
         ("GET * HTTP/1.1", 400), ("GET a HTTP/1.1", 400), ("GET ftp://h/ HTTP/1.1", 400), ("GET http:// HTTP/1.1", 400),
-        ("GET http://u@h/ HTTP/1.1", 400), ("GET http://other/ HTTP/1.1", 400), ("BREW / HTTP/1.1", 501), ("get / HTTP/1.1", 501),
+        ("GET http://u@h/ HTTP/1.1", 400), ("GET http://other/ HTTP/1.1", 400), ("Get / HTTP/1.1", 501), ("get / HTTP/1.1", 501),
         ("G\xe9T / HTTP/1.1", 400), ("G(T / HTTP/1.1", 400), (f"{'A' * 40} / HTTP/1.1", 400), ("PRI * HTTP/2.0", 505),
-        (f"GET /{'a' * 9000} HTTP/1.1", 414), ("CONNECT h HTTP/1.1x", 400), ("", 400),
+        (f"GET /{'a' * 9000} HTTP/1.1", 414), ("CONNECT h HTTP/1.1", 400), ("", 400),
     ],
 )  # fmt: skip
 def test_bad_start_lines(start, status):
@@ -61,7 +61,9 @@ def test_bad_start_lines(start, status):
         "Content-Length: 1\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: identity", "Transfer-Encoding: xchunked", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked, identity",
         "Transfer-Encoding:", 'Transfer-Encoding: "chunked"', "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: chunked,",
-        "Connection: content-length", "Connection: host", "Connection: transfer-encoding",
+        "Connection: content-length", "Connection: host", "Connection: transfer-encoding", "Content_Length: 1", "Content_-Length: 1",
+        "Transfer_Encoding: chunked", "Transfer-Encoding_: x", "_TransferEncoding: x", "Content-Length: 1\r\nContent_Length: 1",
+        "Content-Type: a/b\r\nContent-Type: a/b", "Authorization: a\r\nAuthorization: b",
     ],
 )  # fmt: skip
 def test_bad_fields(line):
@@ -70,36 +72,44 @@ def test_bad_fields(line):
 
 
 def test_an_unknown_coding_before_chunked_is_not_implemented():
-    """RFC 9112 §6.1: a coding that is not understood is answered 501."""
+    """RFC 9112 §6.1: a coding that is not understood is answered 501; one list that is no list of codings, 400."""
     assert refusal(head("Transfer-Encoding: gzip, chunked"))[0] == 501
+    for value in (", chunked", "chunked,", "chunked, chunked", "gzip, chunked, chunked"):
+        assert refusal(head(f"Transfer-Encoding: {value}"))[0] == 400, value
+
+
+@pytest.mark.parametrize("method", ["BREW", "X-A", "1", "!#$%&'*+-.^_`|~", "A" * 32])
+def test_methods_that_nobody_knows(method):
+    """RFC 9110 §9.1: what a method means is for the origin to say."""
+    assert READER.read(head("Content-Length: 3", start=f"{method} / HTTP/1.1")).method == method.encode()
+
+
+def test_a_later_minor_version_is_spoken_as_1_1():
+    """RFC 9110 §2.5: as the highest minor version that is known."""
+    request = READER.read(head(start="GET / HTTP/1.2"))
+    assert (request.minor, request.keep_alive) == (1, True)
+
+
+def test_names_that_only_begin_like_framing():
+    """Only underscores make a likeness: without them it is another field in everyone's reading."""
+    lines = ["Content-Length-Hint: 1", "X-Content-Length: 1", "ContentLength: 1", "Content.Length: 1", "Content: 1"]
+    assert len(READER.read(head(*lines, "Content-Length: 0")).fields) == 7
 
 
 @pytest.mark.parametrize(
     "host",
     [
-        None, "Host:", "Host: a b", "Host: a,b", "Host: u@h", "Host: h:", "Host: h:x", "Host: h:0", "Host: h:65536", "Host: h/", "Host: h?",
-        "Host: [::1", "Host: ::1", "Host: [zz]", "Host: h:1:2", "Host: \xe9", "Host: h#", "Host: h\\x", "Host: .",
+        None, "Host:", "Host: a b", "Host: \xe9",
     ],
 )  # fmt: skip
 def test_bad_hosts(host):
-    """Exactly one well-formed Host on HTTP/1.1."""
+    """Exactly one well-formed Host on HTTP/1.1; tests/http/test_authority.py knows them all."""
     assert refusal(head(host=host))[0] == 400
 
 
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("h", b"h"),
-        ("H.:80", b"h"),
-        ("[::1]", b"[::1]"),
-        ("[::1]:8080", b"[::1]"),
-        ("127.0.0.1", b"127.0.0.1"),
-        ("a_b.c", b"a_b.c"),
-    ],
-)
-def test_good_hosts(host, name):
-    """Case, port and a trailing dot do not matter for routing."""
-    assert READER.read(head(host=f"Host: {host}")).host == name
+def test_the_name_to_route_by():
+    """Case, port and a trailing dot do not matter for it."""
+    assert READER.read(head(host="Host: H.Example.:80")).host == b"h.example"
 
 
 def test_http_1_0_needs_no_host():
@@ -115,6 +125,7 @@ def test_absolute_form_agrees_with_host():
     assert READER.read(head(start="GET http://h HTTP/1.1")).path == b"/"
     assert READER.read(head(start="GET http://h?x HTTP/1.1")).query == b"x"
     assert READER.read(head(start="OPTIONS http://h HTTP/1.1")).path == b"*"
+    assert READER.read(head(start="GET http://h:80/ HTTP/1.1")).authority == b"h"
 
 
 def test_asterisk_form_is_for_options():
@@ -190,6 +201,8 @@ def test_field_names_with_underscores():
     assert b"x_real_ip" not in request.index
     assert len(RequestHeadReader(HeadRules(underscores="keep")).read(raw).fields) == 3
     assert refusal(raw, RequestHeadReader(HeadRules(underscores="reject")))[0] == 400
+    for rule in ("drop", "keep", "reject"):
+        assert refusal(head("Content_Length: 1"), RequestHeadReader(HeadRules(underscores=rule)))[0] == 400
 
 
 @given(st.integers(0, 200))

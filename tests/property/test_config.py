@@ -84,7 +84,7 @@ def test_any_bytes(content: bytes) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from(list("abk:-[]{}#&*!|>'\"%@`\\,? \n\t012.<~${}é\u2028")), max_size=120))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_any_yaml_like_text(text: str) -> None:
     """Texts of the characters that mean something to YAML."""
     load_text(text.encode())
@@ -97,7 +97,9 @@ def test_any_values(value: object) -> None:
 
 
 @given(shaped(SiteConfig))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(
+    max_examples=2 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 def test_right_keys_with_any_values(value: dict[str, object]) -> None:
     """Deep enough to reach every feature's own validators."""
     load_text(json.dumps(value).encode())

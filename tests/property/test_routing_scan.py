@@ -113,7 +113,7 @@ def naive_find(matches: list[dict[str, Any]], request: Request) -> int | None:
     return min(best)[-1] if best else None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples)
 @given(
     matches=st.lists(match_rows(), max_size=8),
     segments=st.lists(SEGMENTS, min_size=1, max_size=4),

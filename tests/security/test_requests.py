@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.kit.corpus.case import is_received
 from tests.kit.corpus.requests import ACCEPTED, CASES, EITHER, REFUSED, Case, Received
 from tests.kit.messages import Request, Response, ok, read_response
 from tests.kit.site import serve
@@ -60,20 +61,8 @@ def _send(pieces: list[bytes]) -> Outcome:
     return Outcome(tuple(requests), tuple(answers), closed or client.closed)
 
 
-def _is(request: Request, received: Received) -> bool:
-    """Whether what the origin read is, in substance, what it should have."""
-    head, _, rest = request.raw.partition(b"\r\n\r\n")
-    seen = (head + repr(request.trailers).encode()).lower()
-    return (
-        (request.method, request.target, request.body) == (received.method, received.target, received.body)
-        and set(received.fields) <= set(request.fields)
-        and not any(never in seen for never in received.never)
-        and (rest == b"" or bool(request.body) or rest == b"0\r\n\r\n")
-    )
-
-
 def _are(requests: tuple[Request, ...], received: tuple[Received, ...]) -> bool:
-    return len(requests) == len(received) and all(map(_is, requests, received))
+    return len(requests) == len(received) and all(map(is_received, requests, received))
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)

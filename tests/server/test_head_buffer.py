@@ -7,7 +7,7 @@ import time
 import pytest
 
 from gateway.errors import Cause, ClientFault
-from gateway.server.head_buffer import HeadBuffer
+from gateway.server.head_buffer import EMPTY_LINES, HeadBuffer
 from tests.kit.transport import splits
 
 HEAD = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -51,10 +51,43 @@ def test_three_in_a_row() -> None:
         assert found(HeadBuffer(), *pieces) == [HEAD] * 3, pieces
 
 
-def test_only_one_empty_line_is_forgiven() -> None:
-    """Two empty lines are a head that begins with one, for the reader to refuse."""
-    pair = HeadBuffer().split(b"\r\n\r\n" + HEAD, 1.0, MAX)
-    assert pair is None or pair[0] != HEAD
+def test_a_few_empty_lines_are_forgiven() -> None:
+    """However they arrive; one more is a client that never asks."""
+    lines = b"\r\n" * EMPTY_LINES
+    for pieces in splits(lines + HEAD):
+        assert found(HeadBuffer(), *pieces) == [HEAD], pieces
+    for pieces in ([lines + b"\r\n" + HEAD], [lines, b"\r\n"], [b"\r\n"] * (EMPTY_LINES + 1)):
+        with pytest.raises(ClientFault) as refused:
+            found(HeadBuffer(), *pieces)
+        assert refused.value.cause is Cause.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("hopeless", "cause"),
+    [
+        (b"GET / HTTP/1.1\nHost: h\n\n", Cause.MALFORMED_REQUEST),
+        (b"GET /\r\n", Cause.MALFORMED_REQUEST),
+        (b"GET / HTTP/2.0\r\n", Cause.VERSION_UNSUPPORTED),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n a", Cause.MALFORMED_REQUEST),
+        (b"\x16\x03\x01", Cause.MALFORMED_REQUEST),
+        (b"\r\n\n", Cause.MALFORMED_REQUEST),
+    ],
+)
+def test_what_can_never_be_a_head(hopeless: bytes, cause: Cause) -> None:
+    """Refused without its end, in whatever pieces it comes."""
+    for pieces in splits(hopeless):
+        with pytest.raises(ClientFault) as refused:
+            found(HeadBuffer(), *pieces)
+        assert refused.value.cause is cause
+
+
+def test_what_was_begun_before_is_forgotten() -> None:
+    """A second head that comes in pieces is judged from its own beginning."""
+    buffer = HeadBuffer()
+    assert found(buffer, HEAD[:20], HEAD[20:]) == [HEAD]
+    buffer.begun = 0.0  # as the connection does once the head has become an exchange
+    with pytest.raises(ClientFault):
+        found(buffer, b"GET /", b"\x00")
 
 
 def test_what_follows_a_head() -> None:
@@ -87,6 +120,7 @@ def test_the_limit_is_exact() -> None:
     ("endless", "cause"),
     [
         (b"GET /" + b"a" * MAX, Cause.URI_TOO_LONG),
+        (b"G" * 2 * MAX, Cause.MALFORMED_REQUEST),
         (b"GET / HTTP/1.1\r\n" + b"a" * MAX, Cause.HEAD_TOO_LARGE),
     ],
 )
@@ -134,7 +168,7 @@ def test_a_byte_at_a_time_costs_no_more_than_its_bytes() -> None:
         best = float("inf")
         for _ in range(5):
             buffer = HeadBuffer()
-            buffer.split(b"G", 1.0, 1 << 20)
+            buffer.split(b"GET /", 1.0, 1 << 20)
             began = time.perf_counter()
             for _ in range(size):
                 buffer.join(b"a", 1 << 20)

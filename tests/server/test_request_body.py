@@ -202,3 +202,28 @@ def test_time_in_which_nobody_read_does_not_count() -> None:
     assert (body.begun, body.last) == (1000.0, 1005.0)
     assert not body.late(1009.9)
     assert body.late(1010.1)
+
+
+@pytest.mark.parametrize("name", [b"Content-Length", b"transfer-encoding", b"HOST"])
+def test_framing_in_a_trailer_is_refused(name: bytes) -> None:
+    """Whoever reads it on the way must not have to know better; the end is not told."""
+    sink = Kept()
+    with pytest.raises(ClientFault) as refused:
+        made(CHUNKED, sink).feed(b"1\r\na\r\n0\r\n" + name + b": 1\r\n\r\n")
+    assert (refused.value.cause, sink.ends) == (Cause.MALFORMED_REQUEST, [])
+
+
+def test_a_chunk_that_will_be_too_large() -> None:
+    """What it announces counts, before the body has a reader and after."""
+    for limit, too_large in ((11, False), (10, True)):
+        body = made(CHUNKED)
+        body.feed(b"1\r\na\r\na\r\nbcd")
+        if too_large:
+            with pytest.raises(ClientFault) as refused:
+                body.attach(Kept(), limit)
+            assert refused.value.cause is Cause.BODY_TOO_LARGE
+        else:
+            body.attach(Kept(), limit)
+    with pytest.raises(ClientFault):
+        made(CHUNKED, Kept(), 10).feed(b"b\r\na")
+    made(CHUNKED, Kept(), 10).feed(b"a\r\na")

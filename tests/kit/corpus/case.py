@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from tests.kit.messages import Request
+
 Verdict: TypeAlias = Literal["refuse", "accept", "either"]
 
 HOST = b"Host: a.example"
@@ -30,6 +32,18 @@ class Received(NamedTuple):
     never: tuple[bytes, ...] = ()
 
 
+def is_received(request: Request, received: Received) -> bool:
+    """Whether what the origin read is, in substance, what it should have."""
+    head, _, rest = request.raw.partition(b"\r\n\r\n")
+    seen = (head + repr(request.trailers).encode()).lower()
+    return (
+        (request.method, request.target, request.body) == (received.method, received.target, received.body)
+        and set(received.fields) <= set(request.fields)
+        and not any(never in seen for never in received.never)
+        and (rest == b"" or bool(request.body) or rest == b"0\r\n\r\n")
+    )
+
+
 class Case(NamedTuple):
     """What a client sends, and the verdict.
 
@@ -42,6 +56,7 @@ class Case(NamedTuple):
     source    the section that says so, or the house rule ("house §7.4" is number 4 of its list)
     received  complete requests for the origin, in order
     status    of the refusal; 0 where any 4xx, 5xx or a bare close will do
+    unfinished  more could come and make a request of it, so it is waited for, until the client closes or is too slow
     """
 
     name: str
@@ -51,6 +66,7 @@ class Case(NamedTuple):
     source: str
     received: tuple[Received, ...] = ()
     status: int = 0
+    unfinished: bool = False
 
 
 def message(line: bytes, *fields: bytes, body: bytes = b"") -> bytes:
@@ -78,6 +94,11 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 def refuse(name: str, raw: bytes, why: str, source: str, status: int = 0) -> Case:
     return Case(name, raw, "refuse", why, source, (), status)
+
+
+def unfinished(name: str, raw: bytes, why: str, source: str) -> Case:
+    """A refusal that must not come too early."""
+    return Case(name, raw, "refuse", why, source, unfinished=True)
 
 
 def accept(name: str, raw: bytes, why: str, source: str, *received: Received) -> Case:

@@ -74,13 +74,15 @@ _BODIES: tuple[tuple[str, bytes, str], ...] = (
     ("last line ended with CR", b"5\r\nhello\r\n0\r\n\rX", "CR alone does not end a line"),
     ("empty line in front", b"\r\n5\r\nhello\r\n" + _END, "a body begins with a size"),
     ("empty line between chunks", b"5\r\nhello\r\n\r\n" + _END, "a size follows each chunk"),
-    ("never ended", b"5\r\nhello\r\n", "the last chunk is missing, so the request is incomplete"),
-    ("last chunk without its line end", b"5\r\nhello\r\n0", "the trailer section is missing"),
-    ("ended within the data", b"5\r\nhel", "the request is incomplete"),
     ("not chunked at all", b"hello", "h is no HEXDIG"),
     ("request instead of a chunk", SMUGGLED, "G is no HEXDIG"),
     ("minus zero as last chunk", b"5\r\nhello\r\n-0\r\n\r\n", "1*HEXDIG has no sign"),
     ("prefixed zero as last chunk", b"5\r\nhello\r\n0x0\r\n\r\n", "1*HEXDIG has no prefix"),
+    ("two CR before an extension", b"5\r\r;a\r\nhello\r\n" + _END, "CR alone is refused"),
+    ("size with text behind", b"5these-bytes\r\nhello\r\n" + _END, "1*HEXDIG ends the size"),
+    ("underscore in the last size", b"5\r\nhello\r\n0_2e\r\n\r\n" + SMUGGLED, "1*HEXDIG has no underscore"),
+    ("ended by an empty line", b"5\r\nhello\r\n\r\n" + SMUGGLED, "a size follows each chunk"),
+    ("begun with empty lines", b"\r\n\r\n" + SMUGGLED, "a body begins with a size"),
 )
 
 # (name, the trailer lines, why)
@@ -97,14 +99,14 @@ _BAD_TRAILERS: tuple[tuple[str, bytes, str], ...] = (
     ("8-bit name", b"Ch\xe9cksum: x\r\n", "a field name is a token"),
     ("request line", b"GET /smuggled HTTP/1.1\r\n", "a field line has a colon after its name"),
     ("of 100 KB", b"Checksum: " + b"x" * 100_000 + b"\r\n", "trailers are bounded"),
+    ("Content-Length", b"Content-Length: 50\r\n", "framing is never said behind the body"),
+    ("Transfer-Encoding", b"Transfer-Encoding: identity\r\n", "framing is never said behind the body"),
+    ("Host", b"Host: evil.example\r\n", "routing is never said behind the body"),
     ("a thousand of them", b"".join(b"X-%d: y\r\n" % number for number in range(1000)), "trailers are bounded"),
 )
 
 # (name, trailer line, what must not reach the origin's head or trailer)
 _FORBIDDEN_TRAILERS: tuple[tuple[str, bytes], ...] = (
-    ("Content-Length", b"Content-Length: 50"),
-    ("Transfer-Encoding", b"Transfer-Encoding: identity"),
-    ("Host", b"Host: evil.example"),
     ("Connection", b"Connection: close"),
     ("Authorization", b"Authorization: Bearer forged"),
     ("X-Forwarded-For", b"X-Forwarded-For: 203.0.113.9"),
@@ -144,6 +146,8 @@ def _well_formed() -> list[Case]:
         ("a request within the data", b"%x\r\n%b\r\n" % (len(SMUGGLED), SMUGGLED) + _END,
          "data is counted, not searched", _CHUNKED, Received(b"POST", b"/", SMUGGLED)),
         ("trailer", b"5\r\nhello\r\n0\r\nChecksum: abc\r\n\r\n", "passed on or dropped", _TRAILERS, hello),
+        ("trailer that looks like a request line", b"5\r\nhello\r\n0\r\nX:POST / HTTP/1.1\r\n\r\n",
+         "a field like any other", _TRAILERS, hello),
         ("trailer with an empty value", b"5\r\nhello\r\n0\r\nChecksum:\r\n\r\n", "as in a head", _TRAILERS, hello),
         ("a second request behind", b"5\r\nhello\r\n" + _END + SMUGGLED, "it begins after the trailers", _CHUNKED,
          hello),

@@ -13,6 +13,8 @@ _ROOT = Received(b"GET", b"/")
 _METHODS = (
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY",
     b"MOVE", b"LOCK", b"UNLOCK", b"REPORT", b"SEARCH", b"PURGE", b"ACL", b"M-SEARCH", b"MKCALENDAR", b"SUBSCRIBE",
+    b"LINK", b"UNLINK", b"SOURCE", b"QUERY", b"VERSION-CONTROL", b"BASELINE-CONTROL", b"FROB", b"X", b"F" * 32,
+    b"-FROB", b"!#$%&'*+-.^_`|~0A",
 )  # fmt: skip
 
 # (name, target): passed on exactly as they are.
