@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.metrics import LATENCY, MAX_LABEL, Distribution, Metrics
+from gateway.metrics import LATENCY, MAX_LABEL, Definition, Distribution, Metrics
 
 
 def test_the_same_name_and_labels_give_the_same_slot() -> None:
@@ -69,7 +70,7 @@ def test_functions_are_read_when_scraped_and_replaced_by_a_reload() -> None:
     metrics = Metrics(max_series=2)
     metrics.gauge_function("gateway_g", "G.", lambda: 1, of="a")
     metrics.gauge_function("gateway_g", "G.", lambda: 2, of="a")
-    metrics.counter_function("gateway_c_total", "C.", lambda: 1 / 0)
+    metrics.gauge_function("gateway_c", "C.", lambda: 1 / 0)
     metrics.gauge_function("gateway_g", "G.", lambda: 3, of="b")
     metrics.gauge_function("gateway_g", "G.", lambda: 4, of="surplus")
     families = {family.name: family for family in metrics.families()}
@@ -77,7 +78,8 @@ def test_functions_are_read_when_scraped_and_replaced_by_a_reload() -> None:
         ((("of", "a"),), 2.0),
         ((("of", "b"),), 3.0),
     ]
-    assert math.isnan(families["gateway_c_total"].samples[0].value)  # type: ignore[arg-type]
+    assert math.isnan(families["gateway_c"].samples[0].value)  # type: ignore[arg-type]
+    assert metrics.value("gateway_metrics_series_refused_total", metric="gateway_g") == 1
 
 
 def test_what_is_gone_is_no_longer_read() -> None:
@@ -111,6 +113,63 @@ def test_label_values_can_always_be_encoded_and_are_short() -> None:
     metrics.counter("gateway_x_total", "X.", route="\udcff" + "a" * 1000)
     (family,) = metrics.families()
     assert family.samples[0].labels == (("route", "?" + "a" * (MAX_LABEL - 1)),)
+
+
+def test_numbers_may_stand_in_memory_of_others() -> None:
+    """Slots come from whoever keeps the memory; what it has no room for is counted under "other"."""
+    lane = memoryview(bytearray(8 * 64)).cast("q")
+    claimed: list[Definition] = []
+
+    def claim(definition: Definition) -> int | None:
+        if dict(definition.labels).get("route") == "too many":
+            return None
+        claimed.append(definition)
+        return 10 * len(claimed)
+
+    metrics = Metrics(lane, claim)
+    for route in ("a", "too many", "a", "too many"):
+        metrics.values[metrics.counter("gateway_x_total", "X.", route=route)] += 1
+    histogram = metrics.histogram("gateway_x_seconds", "S.", (1.0, 2.0))
+    histogram.observe(1.5)
+    assert [(definition.name, definition.labels, definition.size) for definition in claimed] == [
+        ("gateway_x_total", (("route", "a"),), 1),
+        ("gateway_metrics_series_refused_total", (("metric", "gateway_x_total"),), 1),
+        ("gateway_x_total", (("route", "other"),), 1),
+        ("gateway_x_seconds", (), 4),
+    ]
+    assert [definition.is_last_resort for definition in claimed] == [False, True, True, True]
+    assert [lane[slot] for slot in (10, 20, 30, 41, 43)] == [2, 2, 2, 1, 1_500_000]
+    assert metrics.value("gateway_x_total", route="other") == 2
+    assert metrics.histogram("gateway_x_seconds", "S.", (1.0, 2.0)).read() == Distribution((1.0, 2.0), (0, 1, 0), 1.5)
+
+
+def test_a_number_below_zero_is_a_number() -> None:
+    """A gauge that went down more often than up is a bug to be seen, not an error where requests are counted."""
+    metrics = Metrics(memoryview(bytearray(64)).cast("q"), lambda _definition: 0)
+    slot = metrics.gauge("gateway_x", "X.")
+    metrics.values[slot] -= 3
+    assert metrics.value("gateway_x") == -3
+
+
+def test_a_thread_registers_while_others_count() -> None:
+    """A site is built on a thread while the loop registers what it sees first: no slot is given twice, none lost."""
+    metrics = Metrics()
+    threads = 4
+
+    def register(part: int) -> None:
+        for number in range(500):
+            metrics.counter("gateway_own_total", "O.", part=f"{part}", number=f"{number}")
+            metrics.histogram("gateway_shared_seconds", "S.", (1.0,), number=f"{number}")
+            metrics.gauge_function("gateway_f", "F.", lambda: 1, part=f"{part}", number=f"{number}")
+            metrics.forget(part=f"{part}", number=f"{number - 1}")
+            if number % 50 == 0:
+                list(metrics.families())
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(register, range(threads)))
+    found = {family.name: len(family.samples) for family in metrics.families()}
+    assert found == {"gateway_own_total": 500 * threads, "gateway_shared_seconds": 500, "gateway_f": threads}
+    assert len(metrics.values) == 500 * threads + 500 * 3
 
 
 def test_value_of_what_is_not_there() -> None:

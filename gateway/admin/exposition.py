@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-from gateway.metrics import Distribution, Family, Metrics
+from gateway.metrics import Distribution, Family
 
 
 class _Snapshot:
@@ -30,12 +30,12 @@ class _Snapshot:
         return map(_metric, self._families)
 
 
-def snapshot(metrics: Metrics, accept: str, names: Sequence[str] = ()) -> Callable[[], tuple[str, bytes]]:
-    """Takes the numbers now; the result renders them, on any thread, as (content type, text).
+def snapshot(taken: Iterable[Family], accept: str, names: Sequence[str] = ()) -> Callable[[], tuple[str, bytes]]:
+    """`taken` are the numbers of now; the result renders them, on any thread, as (content type, text).
 
     `accept` is the Accept field of the scraper; `names` limits the answer to those series names (`?name[]=`).
     """
-    families = [family for family in metrics.families() if family.samples]
+    families = [family for family in taken if family.samples]
 
     def render() -> tuple[str, bytes]:
         registry = CollectorRegistry(auto_describe=bool(names))

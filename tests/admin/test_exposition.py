@@ -37,7 +37,7 @@ def samples(text: bytes, parse: Any) -> dict[tuple[str, frozenset[tuple[str, str
 def test_what_was_counted_is_what_is_read() -> None:
     """Counters, gauges and cumulative buckets, in both formats; label values survive their escapes."""
     for accept, parse in (("text/plain", parse_text), (OPENMETRICS, parse_openmetrics), ("", parse_text)):
-        content_type, text = snapshot(filled(), accept)()
+        content_type, text = snapshot(filled().families(), accept)()
         assert ("openmetrics" in content_type) is (parse is parse_openmetrics)
         found = samples(text, parse)
         assert found["gateway_requests_total", frozenset({("route", 'a"\\\n'), ("status", "2xx")})] == 3
@@ -55,12 +55,12 @@ def test_what_was_counted_is_what_is_read() -> None:
 def test_numbers_are_those_of_the_moment_of_asking() -> None:
     """What is counted while the text is made on its thread does not show half."""
     metrics = filled()
-    render = snapshot(metrics, "")
+    render = snapshot(list(metrics.families()), "")
     metrics.values[metrics.gauge("gateway_open", "Open.")] += 100
     assert samples(render()[1], parse_text)["gateway_open", frozenset()] == 2
 
 
 def test_a_scraper_may_name_what_it_wants() -> None:
     """`name[]` limits the answer."""
-    text = snapshot(filled(), "", ["gateway_open", "gateway_wait_seconds_sum"])()[1]
+    text = snapshot(filled().families(), "", ["gateway_open", "gateway_wait_seconds_sum"])()[1]
     assert {name for name, _labels in samples(text, parse_text)} == {"gateway_open", "gateway_wait_seconds_sum"}
