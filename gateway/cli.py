@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway import __version__
+from gateway.usage import DEFAULT_ADMIN, DEFAULT_FILE, WrongUsage, make_parser, read_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.admin_client import Door
+    from gateway.check import Report
     from gateway.config import Loaded, Problem
-    from gateway.pipeline import Site
+    from gateway.server.settings import Bind
 
 # Exit codes; 4 comes from app.run.
 CLEAN = 0
@@ -27,69 +33,6 @@ BAD_CONFIGURATION = 1
 BAD_USAGE = 2
 CANNOT_LISTEN = 3
 DRAIN_CUT_SHORT = 4
-
-DEFAULT_FILE = "config.yaml"
-DAYS_TO_WORRY = 21  # of a certificate: three weekends to renew it by hand
-
-ABOUT = """\
-An edge gateway: it stands before any HTTP backend and adds TLS, routes, safe headers, access log and metrics.
-
-Begin with no file at all, before whatever you have:
-  gateway run --to http://127.0.0.1:3000
-
-Then write config.yaml, and:
-  gateway check                     every mistake in it, at once, with line and column
-  gateway explain GET /api/users    the route, plan and upstream a request would take
-  gateway run                       serve it; Ctrl-C or SIGTERM drains and stops
-"""
-AFTERWORD = """\
-exit codes:
-  0 clean   1 the configuration is wrong   2 the command line is wrong   3 cannot listen   4 a drain was cut short
-
-`gateway COMMAND --help` shows examples of each command.
-"""
-RUN = """\
-Serve until SIGTERM or Ctrl-C, then stop accepting, finish what is open, and end.
-
-examples:
-  gateway run                                             config.yaml of this folder
-  gateway run -c /etc/gateway/config.yaml
-  gateway run --to http://127.0.0.1:3000                  no file: safe defaults, on port 8080
-  gateway run --to http://app:3000 --listen 0.0.0.0:80 --tls-listen 0.0.0.0:443
-
-With --tls-listen, certificates are read from certs/ of this folder; make one to develop with:
-  gateway certs --make certs
-"""
-CHECK = """\
-Read a configuration as `gateway run` would, and say every mistake as FILE:LINE:COLUMN. Exit code 1 if there is one.
-
-examples:
-  gateway check
-  gateway check -c /etc/gateway/config.yaml && systemctl reload gateway
-"""
-SCHEMA = """\
-Print the JSON Schema of the configuration, for editors that complete and check YAML.
-
-example:
-  gateway schema > gateway.schema.json
-  # then, as the first line of config.yaml:
-  # yaml-language-server: $schema=gateway.schema.json
-"""
-EXPLAIN = """\
-Say what would happen to a request, without sending it: listener, route and why, plan, and upstream or answer.
-
-examples:
-  gateway explain GET https://shop.example.com/api/orders
-  gateway explain POST /upload -H 'Host: files.example.com' -H 'Content-Length: 5000000'
-"""
-CERTS = """\
-List the certificates that are served: names, issuer, days left, file.
-
-examples:
-  gateway certs
-  gateway certs -c /etc/gateway/config.yaml
-  gateway certs --make certs     a local authority and a certificate for localhost, to develop with
-"""
 
 
 class _Stop(Exception):
@@ -105,13 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit code. Never raises for what a person did wrong."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words:
-        _parser().print_help(sys.stderr)
+        make_parser()[0].print_help(sys.stderr)
         return BAD_USAGE
     try:
-        options = _parser().parse_args(words)
+        options = read_words(words)
         command = _COMMANDS[options.command]
         code = command(options)
         sys.stdout.flush()
+    except WrongUsage as wrong:
+        _say(str(wrong))
+        return BAD_USAGE
     except _Stop as stop:
         _say(stop.text)
         return stop.code
@@ -130,56 +76,27 @@ def _say(text: str) -> None:
     print(f"{text}\n", end="", file=sys.stderr, flush=True)  # one write: whoever reads along sees all lines whole
 
 
-def _parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        "gateway", description=ABOUT, epilog=AFTERWORD, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    top.add_argument("--version", action="version", version=f"gateway {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, summary: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-
-    def with_file(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("-c", "--config", metavar="FILE", help=f"the configuration (default: {DEFAULT_FILE})")
-
-    run = command("run", "serve until stopped", RUN)
-    with_file(run)
-    run.add_argument("--to", metavar="URL", help="serve this backend with safe defaults, without a file")
-    run.add_argument("--listen", metavar="ADDR:PORT", action="append", default=[], help="with --to: where to take http")
-    run.add_argument("--tls-listen", metavar="ADDR:PORT", action="append", default=[], help="with --to: and https")
-    run.add_argument("--admin", metavar="ADDR:PORT", help="with --to: health and metrics (default: 127.0.0.1:9090)")
-
-    with_file(command("check", "find every mistake in a configuration", CHECK))
-    schema = command("schema", "print the JSON Schema for editors", SCHEMA)
-    schema.add_argument("of", nargs="?", choices=("config", "rules"), default="config", help="(default: config)")
-
-    explain = command("explain", "say what would happen to a request", EXPLAIN)
-    explain.add_argument("method", metavar="METHOD")
-    explain.add_argument("url", metavar="URL", help="whole, or only its path")
-    explain.add_argument(
-        "-H", "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a field of the request; repeat"
-    )
-    with_file(explain)
-
-    certs = command("certs", "list the certificates that are served", CERTS)
-    with_file(certs)
-    certs.add_argument("--make", metavar="DIR", help="make certificates to develop with, in this folder")
-    return top
-
-
 @contextmanager
-def _mistakes_told() -> Iterator[None]:
-    """Turns the mistakes of a configuration into the end of the command: a line each, and how many."""
+def _mistakes_told(loaded: Loaded | None = None) -> Iterator[None]:
+    """Turns the mistakes of a configuration into the end of the command: a line each, and how many.
+
+    What else is wrong with `loaded`, or with the part of the configuration that could be loaded, is told too.
+    """
     from gateway.config import ConfigError  # noqa: PLC0415
 
     try:
         yield
     except ConfigError as error:
-        lines = [str(problem) for problem in error.problems]
-        raise _Stop(BAD_CONFIGURATION, "\n".join([*lines, _count(len(lines), "error")])) from None
+        from gateway.check import everything  # noqa: PLC0415
+
+        report = everything(error, loaded)
+        raise _Stop(BAD_CONFIGURATION, _told(report.errors, report.warnings)) from None
+
+
+def _told(errors: Sequence[Problem], warnings: Sequence[str]) -> str:
+    lines = [*map(str, errors), *(f"warning: {warning}" for warning in warnings)]
+    counts = [_count(len(errors), "error"), _count(len(warnings), "warning")]
+    return "\n".join([*lines, ", ".join(counts if warnings else counts[:1])])
 
 
 def _load(options: argparse.Namespace) -> Loaded:
@@ -200,28 +117,6 @@ def _load(options: argparse.Namespace) -> Loaded:
         return load(path)
 
 
-def _build(loaded: Loaded, warnings: list[str]) -> Site:
-    """The site as `gateway run` would build it, certificates included. Raises _Stop with what only building finds."""
-    from gateway.config import ConfigError  # noqa: PLC0415
-    from gateway.log_writer import LogRehearsal  # noqa: PLC0415
-    from gateway.site import Services, build_site, certificate_stores  # noqa: PLC0415
-
-    problems: list[Problem] = []
-    site = None
-    try:
-        site = build_site(loaded, Services(warn=warnings.append, logs=LogRehearsal()))
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        certificate_stores(loaded, warnings.append)
-    except ConfigError as error:
-        problems += error.problems
-    with _mistakes_told():
-        if problems or site is None:
-            raise ConfigError(problems)
-        return site
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -236,11 +131,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.to is not None and options.config is not None:
         _refuse("Either --to URL or -c FILE: a configuration file names its own upstreams.")
     loaded = _load(options)
-    from gateway import app  # noqa: PLC0415
+    from gateway.config import load  # noqa: PLC0415
+    from gateway.serving import serve  # noqa: PLC0415
 
+    path = Path(options.config or DEFAULT_FILE)
+    read = None if options.to is not None else lambda: load(path)
     try:
-        with _mistakes_told():
-            return app.run(loaded, started=lambda: _say(_banner(loaded)))
+        with _mistakes_told(loaded):
+            return serve(loaded, read, options.workers, lambda: _say(_banner(loaded)))
     except OSError as error:
         if error.filename is None:
             raise  # not about an address: a bug, or a machine in trouble, and the traceback says which
@@ -253,16 +151,24 @@ def _banner(loaded: Loaded) -> str:
         f"gateway {__version__}: {_count(len(config.routes), 'route')}, {_count(len(config.upstreams), 'upstream')}"
     ]
     for listener in config.listeners:
-        bind = str(listener.bind)
-        scheme = "https" if listener.tls is not None else "http"
         note = "  (answers 308 to https)" if listener.redirect_to_https else ""
         note += "  (PROXY protocol)" if listener.proxy_protocol is not None else ""
-        lines.append(f"  {bind}{note}" if bind.startswith("unix:") else f"  {scheme}://{bind}{note}")
+        lines.append(f"  {_asked(listener.bind, is_tls=listener.tls is not None)}{note}")
     if config.admin.bind is not None:
-        lines.append(f"  http://{config.admin.bind}/metrics  admin: health and metrics")
+        lines.append(
+            f"  {_asked(config.admin.bind, '/metrics', is_tls=config.admin.tls is not None)}  admin: health and metrics"
+        )
     if config.admin.probe is not None:
-        lines.append(f"  http://{config.admin.probe}/readyz  probe: health and metrics for other machines")
+        lines.append(f"  {_asked(config.admin.probe, '/readyz')}  probe: health and metrics for other machines")
     return "\n".join(lines)
+
+
+def _asked(bind: Bind, path: str = "", *, is_tls: bool = False) -> str:
+    """How to ask for a page there: a URL, or for a Unix socket a command that works."""
+    scheme = "https" if is_tls else "http"
+    if bind.path:
+        return f"curl --unix-socket {shlex.quote(bind.path)} {scheme}://localhost{path or '/'}"
+    return f"{scheme}://{bind}{path}"
 
 
 def _why_not(error: OSError) -> str:
@@ -279,24 +185,46 @@ def _why_not(error: OSError) -> str:
         return f"{where} is a low port, which only root may open; allow it to everyone with: {mend}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where} is not an address of this machine; see which are with: ip -brief address"
-    return f"Cannot listen on {where}: {os.strerror(error.errno) if error.errno else error}."
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"{where} is an IPv6 address, and this machine has no IPv6: write 0.0.0.0:{port} for every address"
+    if error.errno is not None and error.errno < 0:  # of getaddrinfo(3), whose numbers are not the system's
+        name = where.rpartition(":")[0]
+        return f"{where} is a name that this machine cannot resolve; see what it stands for with: getent hosts {name}"
+    if where.startswith("unix:") and error.errno == errno.ENOENT:
+        folder = Path(where.removeprefix("unix:")).parent
+        return f"{where} cannot be made, for there is no folder {folder}; make it with: mkdir -p {folder}"
+    return f"Cannot listen on {where}: {error.strerror or error}."
 
 
 def _check(options: argparse.Namespace) -> int:
-    loaded = _load(options)
-    warnings: list[str] = []
-    site = _build(loaded, warnings)
-    warnings = [*map(str, loaded.warnings), *warnings]
-    for warning in warnings:
+    if options.file is not None and options.config is not None:
+        _refuse("Either FILE or -c FILE, not both.")
+    options.config = options.file or options.config
+    loaded, report = _checked(options)
+    for warning in report.warnings:
         _say(f"warning: {warning}")
+    config = loaded.config
     counts = (
-        _count(len(loaded.config.listeners), "listener"),
-        _count(len(site.routes), "route"),
-        _count(len(site.upstreams), "upstream"),
-        _count(len(warnings), "warning"),
+        _count(len(config.listeners), "listener"),
+        _count(len(config.routes), "route"),
+        _count(len(config.upstreams), "upstream"),
+        _count(len(report.warnings), "warning"),
     )
-    print(f"{options.config or DEFAULT_FILE}: ok: {', '.join(counts)}")
-    return CLEAN
+    is_wrong = options.strict and report.warnings
+    said = "not ok with --strict" if is_wrong else "ok"
+    print(f"{options.config or DEFAULT_FILE}: {said}: {', '.join(counts)}")
+    return BAD_CONFIGURATION if is_wrong else CLEAN
+
+
+def _checked(options: argparse.Namespace) -> tuple[Loaded, Report]:
+    """The configuration, built as `gateway run` would. Raises _Stop with every mistake in it."""
+    loaded = _load(options)
+    from gateway.check import rehearse  # noqa: PLC0415
+
+    report = rehearse(loaded)
+    if report.errors:
+        raise _Stop(BAD_CONFIGURATION, _told(report.errors, report.warnings))
+    return loaded, report
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -309,12 +237,13 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    loaded = _load(options)
+    loaded, report = _checked(options)
     from gateway.explain import NotARequest, explain  # noqa: PLC0415
 
+    if report.site is None:
+        return BAD_CONFIGURATION
     try:
-        lines = explain(loaded, _build(loaded, []), (options.method, options.url), options.header)
-        print("\n".join(lines))
+        print("\n".join(explain(loaded, report.site, (options.method, options.url), options.header)))
     except NotARequest as error:
         _refuse(str(error))
     return CLEAN
@@ -327,24 +256,58 @@ def _certs(options: argparse.Namespace) -> int:
         return make([options.make])
     import time  # noqa: PLC0415
 
-    from gateway.site import certificate_stores  # noqa: PLC0415
+    from gateway.admin_client import NoAnswer  # noqa: PLC0415
+    from gateway.certs import from_files, from_gateway, listing  # noqa: PLC0415
 
-    loaded = _load(options)
-    with _mistakes_told():
-        stores = certificate_stores(loaded, lambda text: _say(f"warning: {text}"))
-    served = zip(loaded.config.listeners, stores, strict=True)
-    rows = [(listener.bind, entry) for listener, store in served if store is not None for entry in store.entries()]
+    has_file = options.config is not None or Path(DEFAULT_FILE).is_file()
+    if options.admin is not None or not has_file:
+        try:
+            rows = from_gateway(_door(options.admin or DEFAULT_ADMIN))
+        except NoAnswer as error:
+            if options.admin is None:
+                _refuse(
+                    f"There is no {DEFAULT_FILE} here, so a gateway was looked for. {error}\n"
+                    "Name a file with -c FILE, or the admin address of a gateway that runs with --admin ADDR."
+                )
+            _refuse(str(error))
+    else:
+        loaded = _load(options)
+        with _mistakes_told(loaded):
+            rows = from_files(loaded, lambda text: _say(f"warning: {text}"))
     if not rows:
         _say("No listener has `tls`, so no certificate is served.")
-        return CLEAN
-    now = time.time()
-    for bind, entry in rows:
-        days = int((entry.not_after.timestamp() - now) // 86400)
-        left = f"{_count(days, 'day')} left" if days >= 0 else f"expired {_count(-days, 'day')} ago"
-        worry = "  <-- renew" if days < DAYS_TO_WORRY else ""
-        print(f"{bind}  {', '.join(entry.names)}")
-        print(f"    {left}{worry}  issuer: {entry.issuer}  file: {entry.path}")
+    for line in listing(rows, time.time()):
+        print(line)
     return CLEAN
 
 
-_COMMANDS = {"run": _run, "check": _check, "schema": _schema, "explain": _explain, "certs": _certs}
+def _ctl(options: argparse.Namespace) -> int:
+    from gateway.ctl import run  # noqa: PLC0415
+
+    outcome = run(options)
+    if outcome.out:
+        print(outcome.out)
+    if outcome.err:
+        _say(outcome.err)
+    return outcome.code
+
+
+def _door(text: str) -> Door:
+    from gateway.admin_client import Door, parse_door, trust  # noqa: PLC0415
+
+    try:
+        bind, is_tls = parse_door(text)
+        return Door(bind, trust(None, None) if is_tls else None)
+    except ValueError as error:
+        _refuse(f"--admin: {error}.")
+
+
+_COMMANDS = {
+    "run": _run,
+    "check": _check,
+    "schema": _schema,
+    "explain": _explain,
+    "certs": _certs,
+    "ctl": _ctl,
+    "reload": _ctl,
+}

@@ -204,7 +204,7 @@ class RouteConfig(Model):
     def _one_answer(self) -> RouteConfig:
         found = [key for key in ("upstream", "redirect", "respond") if getattr(self, key) is not None]
         if not found:
-            raise ValueError("the route says not what to do: add one of `upstream`, `redirect`, `respond`")
+            raise ValueError("the route does not say what to do: add one of `upstream`, `redirect`, `respond`")
         if len(found) > 1:
             raise ValueError(f"exactly one of `upstream`, `redirect`, `respond`: found {' and '.join(found)}")
         if self.upstream is None:
@@ -236,14 +236,14 @@ def route_names(routes: Sequence[RouteConfig]) -> list[str]:
                 )
             taken.add(route.name)
     names: list[str] = []
+    copies: dict[str, int] = {}
     for route in routes:
         name = route.name
         if name is None:
             made = name = _made_name(route.match)
-            copies = 1
             while name in taken:
-                copies += 1
-                name = f"{made} #{copies}"
+                copies[made] = copies.get(made, 1) + 1
+                name = f"{made} #{copies[made]}"
             taken.add(name)
         names.append(name)
     return names

@@ -138,12 +138,12 @@ def _walk(node: _Node, segments: list[bytes], at: int, path: bytes) -> Iterator[
 
 
 class RouteTable:
-    """The compiled routes of a site. `warnings` says which routes can never be reached, for the operator."""
+    """The compiled routes of a site. `unreachable`: rows that can never take a request, each with the one that does."""
 
-    __slots__ = ("_any", "_hosts", "_wildcards", "warnings")
+    __slots__ = ("_any", "_hosts", "_wildcards", "unreachable")
 
-    def __init__(self, scopes: dict[str, _Scope], warnings: list[str]) -> None:
-        self.warnings = warnings
+    def __init__(self, scopes: dict[str, _Scope], unreachable: list[tuple[Row, Row]]) -> None:
+        self.unreachable = unreachable
         self._hosts = {h.encode(): scope for h, scope in scopes.items() if not h.startswith("*")}
         self._wildcards = {h[1:].encode(): scope for h, scope in scopes.items() if h.startswith("*.")}
         self._any = scopes[ANY_HOST]
@@ -249,10 +249,10 @@ def compile_routes(rows: Sequence[tuple[MatchConfig, Route]]) -> RouteTable:
                 groups.setdefault((host, path, row.is_regex), []).append(row)
     scopes = {ANY_HOST: _Scope(ANY_HOST)}
     regexes: dict[str, list[tuple[str, Rows]]] = {}
-    warnings: list[str] = []
+    unreachable: list[tuple[Row, Row]] = []
     for (host, path, is_regex), group in groups.items():
         group.sort(key=lambda row: (-row.conditions.number, row.order))
-        warnings += _unreachable(group)
+        unreachable += _unreachable(group)
         scope = scopes.setdefault(host, _Scope(host))
         ready: Rows = tuple((row.conditions.test, row.route, row) for row in group)
         if is_regex:
@@ -265,16 +265,16 @@ def compile_routes(rows: Sequence[tuple[MatchConfig, Route]]) -> RouteTable:
             _plant(scope, path, ready)
     for host, patterns in regexes.items():
         _add_regexes(scopes[host], patterns)
-    return RouteTable(scopes, warnings)
+    return RouteTable(scopes, unreachable)
 
 
-def _unreachable(group: list[Row]) -> list[str]:
+def _unreachable(group: list[Row]) -> list[tuple[Row, Row]]:
     """Which of the rows of one pattern are hidden by an earlier one: it matches all that they match."""
-    found: list[str] = []
+    found: list[tuple[Row, Row]] = []
     for at, row in enumerate(group):
         by = next((earlier for earlier in group[:at] if earlier.conditions.covers(row.conditions)), None)
         if by is not None:
-            found.append(f"route {row} can never be reached: {by} takes all that it would match")
+            found.append((row, by))
     return found
 
 

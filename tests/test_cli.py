@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 
 from gateway import __version__, cli
 from gateway.config import load
+from tests.kit.process import until
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = """\
@@ -84,6 +87,45 @@ def test_check_says_every_mistake(config: Path, capsys: pytest.CaptureFixture[st
     assert any(line.startswith(f"{config}:2:") for line in lines)
     assert any(line.startswith(f"{config}:11:") and "apq" in line for line in lines)
     assert lines[-1] == f"{len(lines) - 1} errors"
+
+
+def test_check_says_what_only_building_finds_in_the_same_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors by line, then warnings, then how many there are of each."""
+    more = "  - {name: two, match: {path: /*}, upstream: app}\nerror_pages: {templates: {404: gone.html}}\n"
+    config.write_text(GOOD.replace("bind:", "bidn:") + more)
+    assert cli.main(["check", "-c", str(config)]) == cli.BAD_CONFIGURATION
+    lines = capsys.readouterr().err.replace(f"{config}:", "").splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["2:5", "listeners[0].bidn"],
+        ["13:32", "error_pages.templates.404"],
+        ["warning", "12:5"],
+        ["2 errors, 1 warning"],
+    ]
+
+
+def test_check_takes_the_file_without_a_flag(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As people type it; two files are one too many."""
+    assert cli.main(["check", str(config)]) == cli.CLEAN
+    assert capsys.readouterr().out.startswith(f"{config}: ok: ")
+    assert cli.main(["check", str(config), "-c", str(config)]) == cli.BAD_USAGE
+
+
+def test_strict_makes_warnings_count(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code 1, and the line says why; without warnings it changes nothing."""
+    assert cli.main(["check", "--strict", str(config)]) == cli.CLEAN
+    config.write_text(GOOD + "admin: {bind: 0.0.0.0:9090}\n")
+    assert cli.main(["check", str(config)]) == cli.CLEAN
+    capsys.readouterr()
+    assert cli.main(["check", "--strict", str(config)]) == cli.BAD_CONFIGURATION
+    told = capsys.readouterr()
+    assert told.err.startswith(f"warning: {config}:12:15: admin.bind: other machines may read all of it")
+    assert told.out == f"{config}: not ok with --strict: 1 listener, 2 routes, 1 upstream, 1 warning\n"
+
+
+def test_what_is_mistyped_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence on standard error, and the code for wrong usage."""
+    assert cli.main(["chek"]) == cli.BAD_USAGE
+    assert capsys.readouterr().err == "There is no command chek: did you mean check? `gateway --help` lists them.\n"
 
 
 def test_missing_file_is_usage(
@@ -171,6 +213,73 @@ def test_certs_made_and_listed(config: Path, capsys: pytest.CaptureFixture[str])
     assert "days left" in told
 
 
+def test_certs_without_a_file_asks_a_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the usual admin address; if none is there, both ways out are named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "DEFAULT_ADMIN", f"127.0.0.1:{free_port()}")
+    assert cli.main(["certs"]) == cli.BAD_USAGE
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "There is no config.yaml here, so a gateway was looked for. No gateway answers at 127.0.0.1:"
+    )
+    assert "-c FILE" in told
+    assert "--admin" in told
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("9090", "--admin: 9090 is a port alone: write for example 0.0.0.0:9090"),
+        ("unix:/nowhere/admin.sock", "No gateway answers at unix:/nowhere/admin.sock: No such file or directory."),
+    ],
+)
+def test_certs_of_a_gateway_that_is_not_there(
+    address: str, said: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address is told, whatever files there are."""
+    assert cli.main(["certs", "--admin", address, "-c", str(config)]) == cli.BAD_USAGE
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_the_banner_shows_commands_for_unix_sockets(tmp_path: Path) -> None:
+    """No URL leads there."""
+    config = tmp_path / "config.yaml"
+    text = GOOD.replace("127.0.0.1:8080", "unix:/run/a b.sock") + "admin: {bind: 'unix:/run/a.sock'}\n"
+    config.write_text(text)
+    _first, *lines = cli._banner(load(config)).splitlines()
+    assert lines == [
+        "  curl --unix-socket '/run/a b.sock' http://localhost/",
+        "  curl --unix-socket /run/a.sock http://localhost/metrics  admin: health and metrics",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "address", "said"),
+    [
+        (
+            errno.EADDRINUSE,
+            "unix:/run/a.sock",
+            "taken by another process; see which one with: ss -lxp | grep /run/a.sock",
+        ),
+        (errno.EACCES, "0.0.0.0:80", "allow it to everyone with: sudo sysctl net.ipv4.ip_unprivileged_port_start=80"),
+        (errno.EADDRNOTAVAIL, "203.0.113.9:80", "is not an address of this machine; see which are with: ip -brief"),
+        (errno.EAFNOSUPPORT, "[::1]:80", "this machine has no IPv6: write 0.0.0.0:80 for every address"),
+        (socket.EAI_NONAME, "a.test:80", "cannot resolve; see what it stands for with: getent hosts a.test"),
+        (errno.ENOENT, "unix:/no/a.sock", "there is no folder /no; make it with: mkdir -p /no"),
+        (errno.EACCES, "unix:/root/a.sock", "Cannot listen on unix:/root/a.sock: Permission denied."),
+        (errno.EMFILE, "0.0.0.0:80", "Cannot listen on 0.0.0.0:80: Too many open files."),
+    ],
+)
+def test_why_an_address_cannot_be_listened_on(number: int, address: str, said: str) -> None:
+    """One sentence, with the command that tells more or mends it."""
+    reason = os.strerror(number) if number > 0 else "Name or service not known"
+    told = cli._why_not(OSError(number, reason, address))
+    assert told.startswith((address, "Cannot listen on "))
+    assert said in told
+
+
 def test_the_banner_names_every_address(tmp_path: Path) -> None:
     """Listeners with what is special about them, and both listeners of the admin."""
     config = tmp_path / "config.yaml"
@@ -194,10 +303,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def gateway(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def gateway(*arguments: str, folder: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
     child = subprocess.Popen(
         [sys.executable, "-m", "gateway", *arguments],
-        cwd=ROOT,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -218,6 +328,36 @@ def test_a_taken_port_is_one_sentence() -> None:
             _out, err = child.communicate(timeout=20)
     assert child.returncode == cli.CANNOT_LISTEN
     assert err == f"127.0.0.1:{port} is taken by another process; see which one with: ss -ltnp 'sport = :{port}'\n"
+
+
+@pytest.mark.e2e
+def test_run_tells_every_mistake_at_once(config: Path) -> None:
+    """Certificates that are missing do not hide what else cannot be built."""
+    tls = "127.0.0.1:0\n    tls: {certificates: gone/}\n"
+    config.write_text(GOOD.replace("127.0.0.1:8080\n", tls) + "error_pages: {templates: {404: gone.html}}\n")
+    with gateway("run", "-c", str(config)) as child:
+        _out, err = child.communicate(timeout=20)
+    assert child.returncode == cli.BAD_CONFIGURATION
+    assert [line.split(": ")[1] for line in err.splitlines()[:-1]] == [
+        "listeners[0].tls.certificates",
+        "error_pages.templates.404",
+    ]
+    assert err.endswith("\n2 errors\n")
+
+
+@pytest.mark.e2e
+def test_certs_of_a_gateway_that_runs_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked at its admin address, over a Unix socket."""
+    certs, admin = tmp_path / "certs", f"unix:{tmp_path}/admin.sock"
+    assert cli.main(["certs", "--make", str(certs)]) == cli.CLEAN
+    arguments = ("run", "--to", "http://127.0.0.1:9", "--tls-listen", "127.0.0.1:0", "--admin", admin)
+    with gateway(*arguments, folder=tmp_path) as child:
+        assert child.stderr is not None
+        assert "1 route" in child.stderr.readline()
+        until(Path(admin.removeprefix("unix:")).exists)
+        capsys.readouterr()
+        assert cli.main(["certs", "--admin", admin]) == cli.CLEAN
+    assert capsys.readouterr().out.startswith("localhost, 127.0.0.1, ::1\n    396 days left  issuer: CN=Edge gateway")
 
 
 @pytest.mark.e2e

@@ -227,11 +227,11 @@ def test_unreachable_routes_are_reported() -> None:
         {},
         {"path": "/*"},
     )
-    assert routes.warnings == [
-        "route '1' (*, /a/*) can never be reached: '0' (*, /a/*) takes all that it would match",
-        "route '3' (*, /b, GET|HEAD) can never be reached: '2' (*, /b, GET|HEAD|POST) takes all that it would match",
-        "route '6' (*, matching /r) can never be reached: '5' (*, matching /r) takes all that it would match",
-        "route '8' (*, /*) can never be reached: '7' (*, /*) takes all that it would match",
+    assert [(str(row), str(by)) for row, by in routes.unreachable] == [
+        ("'1' (*, /a/*)", "'0' (*, /a/*)"),
+        ("'3' (*, /b, GET|HEAD)", "'2' (*, /b, GET|HEAD|POST)"),
+        ("'6' (*, matching /r)", "'5' (*, matching /r)"),
+        ("'8' (*, /*)", "'7' (*, /*)"),
     ]
 
 

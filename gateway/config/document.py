@@ -57,19 +57,27 @@ class Node:
         self.height = 0
 
     def child(self, step: str | int) -> Node | None:
-        """The Node under a key or an index, or None."""
+        """The Node under a key or an index, or None. A key that YAML read as a number is found by its text too."""
         if isinstance(self.value, dict):
-            return self.value.get(step)
+            found = self.value.get(step)
+            return self.value.get(int(step)) if found is None and isinstance(step, str) and step.isdecimal() else found
         if isinstance(self.value, list) and isinstance(step, int) and 0 <= step < len(self.value):
             return self.value[step]  # type: ignore[no-any-return]
         return None
 
+    def walk(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+        """(path, node) of this node and of all under it; keys are text, whatever YAML read them as."""
+        yield path, self
+        if isinstance(self.value, dict):
+            for key, child in self.value.items():
+                yield from child.walk((*path, str(key)))
+        elif isinstance(self.value, list):
+            for at, child in enumerate(self.value):
+                yield from child.walk((*path, at))
+
     def below(self) -> Iterator[Node]:
         """This node and all nodes under it."""
-        yield self
-        if isinstance(self.value, (dict, list)):
-            for child in self.value.values() if isinstance(self.value, dict) else self.value:
-                yield from child.below()
+        return (node for _path, node in self.walk())
 
     def plain(self) -> Any:
         """The tree as dicts, lists and scalars."""
@@ -261,6 +269,8 @@ class _Composer:
         sources = value.value if isinstance(value.value, list) else [value]
         if all(isinstance(source.value, dict) for source in sources):
             return list(sources)
+        if value.value is NOT_SET:  # told already
+            return []
         self.report(value.place, f"`<<` takes a mapping or a list of mappings, found {value.describe()}")
         return []
 

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from gateway.config.crosscheck import crosscheck
+from gateway.config.crosscheck import crosscheck, repeated_names
 from gateway.config.document import MAX_FILE_BYTES, NOT_SET, Node, parse
+from gateway.config.lints import lints
 from gateway.config.model import DEFAULT_BIND, RULES_KEYS, SiteConfig
 from gateway.config.model import References as Remembered
+from gateway.config.partial import NO_GAPS, Gaps, sound_part, spoiled_values
+from gateway.config.partial import Path as TreePath
 from gateway.config.problems import ConfigError, Place, Problem
 from gateway.config.references import References, Secret, scrubbed
-from gateway.config.translate import left_empty, misread, translate
+from gateway.config.translate import findings, left_empty, misread, translate
 from gateway.config.tree import Tree, join
 
 __all__ = ["MAX_RULES_FILES", "RULES_FOLDER", "Loaded", "load", "quick"]
@@ -38,6 +42,7 @@ class Loaded:
     warnings  what works but is surely not meant
     watched   files and folders that the configuration was read from, for reloads
     folder    where relative paths start
+    gaps      what was taken out because it is wrong: then it is only built to find more (ConfigError.sound)
     """
 
     config: SiteConfig
@@ -45,15 +50,37 @@ class Loaded:
     watched: tuple[Path, ...]
     folder: Path
     tree: Tree = field(repr=False)
+    gaps: Gaps = field(default=NO_GAPS, repr=False)
 
     def position_of(self, path: Sequence[str | int]) -> Place:
         """(file, line, column) of the value at a path such as ("routes", 0, "upstream"), or of the nearest above it."""
-        return self.tree.find(path).place
+        return self.tree.find(self.gaps.original(path)).place
 
     def problem(self, path: Sequence[str | int], message: str) -> Problem:
-        """A Problem at a path, for what only building finds (a certificate that does not fit its key)."""
+        """A Problem at a path, for what only building finds (a certificate that does not fit its key).
+
+        A message may begin with the keys that lead on from there: `tls.ca: there is no such file`.
+        """
+        path, message = self._deeper(tuple(path), self.scrub(message))
         place = self.position_of(path)
-        return Problem(place, self.tree.spelled(tuple(path), place), self.scrub(message))
+        return Problem(place, self.tree.spelled(self.gaps.original(path), place), message)
+
+    def is_sound(self, path: Sequence[str | int]) -> bool:
+        """Whether all at and below a path is as the operator wrote it: always, where nothing is wrong."""
+        return self.gaps.is_sound(path)
+
+    def _deeper(self, path: TreePath, message: str) -> tuple[TreePath, str]:
+        """The keys at the beginning of a message go into the path, where there is a file to point into."""
+        if not path or not self.position_of(path).line:
+            return path, message
+        spelled = ".".join(map(str, path))
+        message = message.removeprefix(f"{spelled}: ")
+        for start in ("", f"{spelled}.", f"{path[-1]}."):
+            keys, colon, said = message.removeprefix(start).partition(": ")
+            deeper = (*path, *keys.split("."))
+            if colon and message.startswith(start) and self.tree.at(self.gaps.original(deeper)) is not None:
+                return deeper, said
+        return path, message
 
     def scrub(self, text: str) -> str:
         """The text without any secret of this configuration, for messages of later steps."""
@@ -87,7 +114,7 @@ def quick(to: str, listen: Sequence[str], tls_listen: Sequence[str], admin: str 
         listeners.append(_flag("--listen", {"bind": DEFAULT_BIND}))
     root = Node(Place("--to"), {
         "listeners": Node(Place("--listen"), listeners),
-        "upstreams": _flag("--to", {"app": {"endpoints": [to]}}),
+        "upstreams": _flag("--to", {"app": {"endpoints": [to.removesuffix("/")]}}),
         "routes": _flag("--to", [{"upstream": "app"}]),
     })  # fmt: skip
     if admin is not None:
@@ -109,24 +136,34 @@ def _flag(name: str, value: Any) -> Node:
 def _validated(
     tree: Tree, problems: list[Problem], *, is_whole: bool, watched: tuple[Path, ...], folder: Path
 ) -> Loaded:
-    config = _config(tree, problems)
-    warnings: list[Problem] = []
+    """The configuration of a tree; `is_whole` unless the reading of a file ended early."""
+    config, errors = _config(tree)
+    told = problems + translate(errors, tree, SiteConfig)
     if is_whole:  # else names would be missed that stand where reading ended
-        found = crosscheck(tree)
-        problems = problems + found.errors
-        warnings = found.warnings
-    if problems or config is None:
-        raise ConfigError(problems)
-    config.remember(_remembered(tree.root))
-    return Loaded(config, tuple(sorted(warnings)), watched, folder, tree)
+        told += crosscheck(tree)
+    gaps, sound = NO_GAPS, config
+    if told or sound is None:
+        wrong = [*spoiled_values(tree.root), *(finding.path for finding in findings(errors, tree.root, SiteConfig))]
+        wrong += [("routes", index, "name") for index, _name, _first in repeated_names(tree)]
+        part = sound_part(tree, wrong)
+        if part is None:
+            raise ConfigError(told)
+        sound, gaps = part.config, part.gaps
+        told += part.problems
+    sound.remember(_remembered(tree.root))
+    warnings = [] if problems else lints(tree, gaps, SiteConfig.model_fields)
+    loaded = Loaded(sound, tuple(sorted(warnings)), watched, folder, tree, gaps)
+    if told:
+        raise ConfigError(told, loaded)
+    return loaded
 
 
-def _config(tree: Tree, problems: list[Problem]) -> SiteConfig | None:
-    """The validated values, or None and more problems. References are read again as the key wants them."""
+def _config(tree: Tree) -> tuple[SiteConfig | None, list[ErrorDetails]]:
+    """The validated values, or None and why not. References are read again as the key wants them."""
     swapped: list[Node] = []
     for reading in range(_READINGS):
         try:
-            return SiteConfig.model_validate(tree.root.plain())
+            return SiteConfig.model_validate(tree.root.plain()), []
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
         empty = left_empty(errors, tree.root, SiteConfig)
@@ -139,23 +176,17 @@ def _config(tree: Tree, problems: list[Problem]) -> SiteConfig | None:
         for node in again:
             node.value, node.other = node.other, node.value
         swapped = again
-    problems += translate(errors, tree, SiteConfig)
-    return None
+    return None, errors
 
 
 def _remembered(root: Node) -> Remembered:
     paths: set[tuple[str | int, ...]] = set()
     secrets: dict[Secret, None] = {}
 
-    def visit(node: Node, path: tuple[str | int, ...]) -> None:
+    for path, node in root.walk():
         if node.shown:
             paths.add(path)
             secrets.update(dict.fromkeys(node.secrets))
-        if isinstance(node.value, (dict, list)):
-            for step, child in node.value.items() if isinstance(node.value, dict) else enumerate(node.value):
-                visit(child, (*path, step))
-
-    visit(root, ())
     return Remembered(frozenset(paths), tuple(secrets))
 
 

@@ -8,7 +8,7 @@ The rule: key = module = Model. What belongs to one feature is checked there, wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import PrivateAttr
 
@@ -27,10 +27,13 @@ from gateway.filters.trace import Config as TraceConfig
 from gateway.routing import RouteConfig, RouteSettings
 from gateway.schema import Duration, Field, Model
 from gateway.server.settings import DownstreamConfig, ListenerConfig
+from gateway.state.key_ring import MAX_KEYS, Key
 from gateway.upstream.settings import UpstreamConfig
 
 __all__ = ["DEFAULT_BIND", "RULES_KEYS", "LogConfig", "References", "RulesConfig", "ShutdownConfig", "SiteConfig"]
 
+MOST_WORKERS = 62  # of the machine's memory; twice as many must have a place while an upgrade is under way
+WorkerCount: TypeAlias = Annotated[int, Field(ge=1, le=MOST_WORKERS)]
 DEFAULT_BIND = "0.0.0.0:8080"  # a gateway is there to be reached: what a container or a sidecar needs without a word
 
 
@@ -53,6 +56,8 @@ class LogConfig(Model):
 class ShutdownConfig(Model):
     """How much time what is under way gets when the gateway is told to stop (SIGTERM)."""
 
+    pre_stop: Duration = Field(default="0s")
+    """How long it serves on before it drains, with `/readyz` failing already: for load balancers to notice."""
     drain: Duration = Field(default="30s")
     """For requests and their answers. No request is cut within this time."""
     stream_drain: Duration = Field(default="60s")
@@ -94,6 +99,15 @@ class SiteConfig(Model):
     """Health, metrics and state, on a port of their own."""
     log: LogConfig = LogConfig()
     """The gateway's own log."""
+    workers: Literal["auto"] | WorkerCount = "auto"
+    """Processes that serve; `auto` is one for each processor that the machine, or the container's quota, has for us."""
+    state_dir: str | None = Field(default=None, min_length=1)
+    """A folder for what outlives a restart, such as the keys that sign cookies; relative to this file, and made if it
+    is not there. One gateway at a time may use it. Without one all that is kept in memory only."""
+    signing_keys: list[Key] = Field(default=[], max_length=MAX_KEYS)
+    """What cookies of sticky sessions are signed with: references such as `${file:/run/secrets/signing-key}`. The first
+    key signs, all of them verify, so that one can be replaced. Needed where several machines serve one site; otherwise
+    `state_dir` keeps one that was made there."""
     shutdown: ShutdownConfig = ShutdownConfig()
     """How it stops."""
 

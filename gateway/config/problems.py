@@ -7,7 +7,11 @@ The rule: a message names the place, what was found and what to write, and never
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.config.loading import Loaded
 
 __all__ = ["ConfigError", "Place", "Problem", "closest", "join_choices", "quoted", "spelled_path"]
 
@@ -49,10 +53,15 @@ class Problem(NamedTuple):
 
 
 class ConfigError(Exception):
-    """The configuration is not usable; `problems` says everything that is wrong, one line each, sorted by place."""
+    """The configuration is not usable; `problems` says everything that is wrong, one line each, sorted by place.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `sound` is a Loaded of what is right in it, if anything is: to be built for the mistakes that only building finds,
+    and never to be served.
+    """
+
+    def __init__(self, problems: Iterable[Problem], sound: Loaded | None = None) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
+        self.sound = sound
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -116,11 +125,15 @@ _OTHER_WORDS = {
 }
 
 
-def closest(written: str, choices: Iterable[str]) -> str:
-    """The choice that `written` most likely stands for, or ""."""
+def closest(written: str, choices: Iterable[str], likeness: float = 0.6) -> str:
+    """The choice that `written` most likely stands for, or ""; at a `likeness` of 1 only what is spelled the same."""
+    return _closest(written, tuple(choice for choice in choices if choice), likeness)
+
+
+@lru_cache(maxsize=256)  # a mistake that was copied stands in a thousand places
+def _closest(written: str, rows: tuple[str, ...], likeness: float) -> str:
     import difflib  # noqa: PLC0415  # only when something is misspelt: kept off the way to the first answer
 
-    rows = [choice for choice in choices if choice]
     folded = written.lower().replace("-", "_").replace(" ", "_")
     by_spelling = {choice.lower().replace("-", "_"): choice for choice in rows}
     if folded in by_spelling:
@@ -131,5 +144,5 @@ def closest(written: str, choices: Iterable[str]) -> str:
     begun = [choice for spelling, choice in by_spelling.items() if len(folded) > 2 and spelling.startswith(folded)]
     if len(begun) == 1:
         return begun[0]
-    near = difflib.get_close_matches(folded, list(by_spelling), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(folded, list(by_spelling), n=1, cutoff=likeness)
     return by_spelling[near[0]] if near else ""

@@ -34,6 +34,8 @@ configuration with a mistake is never served, neither at start nor by a reload.
 | kind | example | |
 |---|---|---|
 | duration | `30s`, `250ms`, `1m30s`, `2h` | units ms, s, m (or min), h, d, w, y; a number alone is refused, except 0 |
+| span of time | `25ms-250ms` | the shorter duration first |
+| percentage | `20%` | a whole number from 0% to 100% |
 | size | `512 MiB`, `64KiB`, `10 MB` | KiB, MiB, GiB are powers of 1024, kB, MB, GB of 1000; a number alone is bytes |
 | rate | `10/s`, `100/15m` | so many in so long |
 | address | `0.0.0.0:8080`, `[::]:8080`, `unix:/run/gateway.sock` | to listen on |

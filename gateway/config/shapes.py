@@ -9,7 +9,8 @@ from __future__ import annotations
 import collections.abc
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from gateway.schema import Model
@@ -42,7 +43,8 @@ def field_key(model: type[Model], name: str) -> str:
     return alias if isinstance(alias, str) else name
 
 
-def keys_of(model: type[Model]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def keys_of(model: type[Model]) -> Mapping[str, Any]:
     """{key as written: annotation} of a Model, in its order."""
     return {field_key(model, name): field.annotation for name, field in model.model_fields.items()}
 

@@ -29,12 +29,16 @@ _SENTENCES = (
     ("found undefined tag handle", "a tag is not known here: remove it, or put text that begins with `!` in quotes"),
     ("did not find expected <document start>", "only comments may stand here: check the indentation above"),
     ("found incompatible YAML document", "only YAML 1.1 and 1.2 are read: remove the %YAML line"),
-    ("did not find expected alphabetic or numeric", "a name is missing after `&` or `*`: put text in quotes"),
+    ("did not find expected alphabetic or numeric", "text that begins with `*` or `&` must be in quotes"),
     ("did not find expected comment or line break", "only a comment may follow here"),
     ("did not find expected node content", "a value is missing here"),
 )  # fmt: skip
 
+_ODD_SPACE = re.compile(r"[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
+
 _NO_COLON = "this is neither `key: value` nor a list item: a `:` is missing, or a space after it"
+
+_IPV6 = re.compile(r"[:-] +(\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\])")
 
 _TOO_DEEP = "this line is indented deeper than the one above, which has its value already: indent both alike"
 
@@ -47,6 +51,9 @@ def yaml_fault(error: yaml.YAMLError, text: str, file: str) -> Problem:
     context: Any = getattr(error, "context_mark", None)
     lines = text.splitlines()
     line = _line(lines, mark.line + 1)
+    strange = _conflict(lines, file) or _odd_letters(lines, (context or mark).line + 1, file)
+    if strange is not None:
+        return strange
     said, opened = str(getattr(error, "problem", "")), (context or mark).line + 1
     if context is not None and ("end of stream" in said or "document indicator" in said):
         return Problem(Place(file, opened, context.column + 1), "", "the quote that opens here is not closed")
@@ -62,6 +69,27 @@ def yaml_fault(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if tab is not None:
         return Problem(place._replace(column=tab.end()), "", "a tab cannot indent YAML: use spaces")
     return Problem(place, "", _sentence(said, line, mark.column, opened))
+
+
+def _conflict(lines: list[str], file: str) -> Problem | None:
+    """What git leaves where it could not merge."""
+    for at, line in enumerate(lines, 1):
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            return Problem(Place(file, at, 1), "", "a merge conflict is not settled here: keep one of the two sides")
+    return None
+
+
+def _odd_letters(lines: list[str], number: int, file: str) -> Problem | None:
+    """What people and YAML read differently: spaces that are none (copied from a page), and IPv6 addresses."""
+    line = _line(lines, number)
+    odd, address = _ODD_SPACE.search(line), _IPV6.search(line)
+    if odd is not None:
+        what = f"this looks like a space and is the character U+{ord(odd[0]):04X}: write a plain space"
+        return Problem(Place(file, number, odd.start() + 1), "", what)
+    if address is not None:
+        what = "an IPv6 address in brackets must be in quotes, for a `[` begins a list"
+        return Problem(Place(file, number, address.start(1) + 1), "", what)
+    return None
 
 
 def _colon(place: Place, lines: list[str]) -> Problem:

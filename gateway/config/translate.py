@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic_core import ErrorDetails, core_schema
 
@@ -19,7 +19,7 @@ from gateway.config.shapes import keys_of, models_in, narrowed
 from gateway.config.tree import Tree
 from gateway.schema import Model
 
-__all__ = ["left_empty", "misread", "translate"]
+__all__ = ["Finding", "findings", "left_empty", "misread", "problem_of", "translate"]
 
 KEYS_SHOWN = 16  # of a mapping, when no key is close to the one found: more would bury the message
 
@@ -58,27 +58,43 @@ class Finding(NamedTuple):
         return next((str(step) for step in reversed(self.path) if isinstance(step, str)), "")
 
     @property
+    def keys(self) -> list[str]:
+        """The keys that the mapping at this place may have."""
+        return list(dict.fromkeys(key for model in models_in(self.shapes) for key in keys_of(model)))
+
+    @property
+    def is_own_sentence(self) -> bool:
+        """Whether a Model's own check says it, and not the validator."""
+        return self.type in _OWN_SENTENCE or self.type not in _PYDANTIC | {"union"}
+
+    @property
     def at_door(self) -> bool:
         """The value itself is not what this member of a union takes, whatever is inside."""
         return self.type in _EXPECTED or self.type in _CHOICES
 
 
 def translate(errors: Iterable[ErrorDetails], tree: Tree, model: type[Model]) -> list[Problem]:
-    """Problems for a ValidationError's `errors()`. Places whose problem is known already (NOT_SET) are left out."""
-    findings = [_walk(error, tree.root, model) for error in errors]
-    settled = [finding for finding in _settled(findings) if finding.node.value is not NOT_SET]
-    misspelt = {(*f.path[:-1], _meant_key(f)) for f in settled if f.type == "extra_forbidden"}
-    return [
-        Problem(finding.place, tree.spelled(finding.path, finding.place), _sentence(finding))
-        for finding in settled
-        if not (finding.type == "missing" and finding.path in misspelt)
-    ]
+    """Problems for a ValidationError's `errors()`."""
+    found = findings(errors, tree.root, model)
+    misspelt = {(*f.path[:-1], _meant_key(f)) for f in found if f.type == "extra_forbidden"}
+    return [problem_of(f, tree) for f in found if not (f.type == "missing" and f.path in misspelt)]
+
+
+def findings(errors: Iterable[ErrorDetails], root: Node, model: type[Model]) -> list[Finding]:
+    """Each mistake once. Places whose problem is known already (NOT_SET) are left out."""
+    found = _settled([_walk(error, root, model) for error in errors])
+    return [finding for finding in found if finding.node.value is not NOT_SET]
+
+
+def problem_of(finding: Finding, tree: Tree) -> Problem:
+    """A Finding in our words."""
+    return Problem(finding.place, tree.spelled(finding.path, finding.place), _sentence(finding))
 
 
 def misread(errors: Iterable[ErrorDetails], root: Node, model: type[Model]) -> list[Node]:
     """Nodes whose reference was read as a number where text is wanted, or the reverse: worth another reading."""
-    findings = (_walk(error, root, model) for error in errors)
-    return [finding.node for finding in findings if finding.type in _EXPECTED and finding.node.other is not NOT_SET]
+    found = (_walk(error, root, model) for error in errors)
+    return [finding.node for finding in found if finding.type in _EXPECTED and finding.node.other is not NOT_SET]
 
 
 def left_empty(errors: Iterable[ErrorDetails], root: Node, model: type[Model]) -> list[tuple[Node, Any]]:
@@ -121,11 +137,11 @@ def _walk(error: ErrorDetails, root: Node, model: type[Model]) -> Finding:
     return Finding(error["type"], error.get("ctx", {}), error["msg"], tuple(steps), node, place, tuple(shapes))
 
 
-def _settled(findings: list[Finding]) -> list[Finding]:
+def _settled(found: list[Finding]) -> list[Finding]:
     """Errors of a union's members made one: the errors of the member that was meant, or one about all of them."""
     settled: list[Finding] = []
     unions: dict[tuple[tuple[bool, str | int], ...], dict[str | int, list[Finding]]] = {}
-    for finding in findings:
+    for finding in found:
         label = next((at for at, (is_key, _) in enumerate(finding.steps) if not is_key), None)
         if label is None:
             settled.append(finding)
@@ -167,13 +183,13 @@ def _wanted(finding: Finding) -> str:
 
 
 def _sentence(finding: Finding) -> str:
-    if finding.type in _OWN_SENTENCE or finding.type not in _PYDANTIC | {"union"}:
+    if finding.is_own_sentence:
         return _own_sentence(finding)
     found = finding.node.describe(finding.name)
     details = finding.details
     if finding.type in _EXPECTED:
         expected = _EXPECTED[finding.type]
-        return f"expected {expected}, found {found}{_advice(expected, finding.node)}"
+        return f"expected {expected}, found {found}{_advice(expected, finding)}"
     if finding.type in _CHOICES or finding.type == "union":
         expected = details["expected"] if finding.type == "union" else join_choices(_choices(finding))
         return f"expected {expected}, found {found}{_nearest(finding.node, expected)}"
@@ -221,24 +237,47 @@ def _length(finding: Finding) -> str:
     return f"needs {'at least' if is_short else 'at most'} {bound} {kind}, found {found or 'none'}"
 
 
-def _advice(expected: str, node: Node) -> str:
+def _advice(expected: str, finding: Finding) -> str:
     """What to write instead, where it can be said."""
-    value = node.value
+    node, value = finding.node, finding.node.value
     if node.shown:
         return ""
+    if expected == "a mapping" and value is not None:
+        return _mapping_advice(finding)
     if expected == "true or false" and isinstance(value, str) and value.lower() in _TRUE_WORDS:
         return f": write `{_TRUE_WORDS[value.lower()]}`"
     if expected == "text" and isinstance(value, (int, float)):
         return ": put it in quotes"
     if expected in {"a number", "a whole number"} and isinstance(value, str) and value.strip().isdigit():
         return ": take away the quotes"
-    if expected == "a list" and isinstance(value, str) and value:
+    if expected == "a list" and isinstance(value, dict) and all(str(key).startswith("-") for key in value) and value:
+        return ": put a space after each `-`"
+    if expected == "a list" and value and isinstance(value, (str, dict)):
         return ": begin each entry with `- `"
-    if expected == "a mapping" and isinstance(value, list):
-        return ": write `key: value` lines without `- `"
     if value is None:
         return ": write a value or remove the key"
     return ""
+
+
+def _mapping_advice(finding: Finding) -> str:
+    """Which keys there are, and where one of them is all that a mapping needs, how it is written."""
+    value, keys = finding.node.value, finding.keys
+    models = models_in(finding.shapes)
+    required = [(name, field) for model in models for name, field in model.model_fields.items() if field.is_required()]
+    if value is True and models and not required:
+        return ": write `{}` for the defaults"
+    if len(required) == 1 and isinstance(value, str):
+        name, field = required[0]
+        written = f"[{value}]" if get_origin(field.annotation) is list else value
+        return f": write {quoted(f'{name}: {written}')}" if not hides(finding.name) else ""
+    if not keys:
+        return ": write `key: value` lines without `- `" if isinstance(value, list) else ""
+    return f": {_keys_here(keys[:8])}{' …' if len(keys) > 8 else ''}"
+
+
+def _keys_here(keys: list[str]) -> str:
+    shown = join_choices((f"`{name}`" for name in keys[:KEYS_SHOWN]), "and")
+    return f"the key{'s here are' if len(keys) > 1 else ' here is'} {shown}{' …' if len(keys) > KEYS_SHOWN else ''}"
 
 
 def _nearest(node: Node, expected: str) -> str:
@@ -247,23 +286,33 @@ def _nearest(node: Node, expected: str) -> str:
     return f": did you mean `{near}`?" if near else ""
 
 
-def _keys_at(finding: Finding) -> list[str]:
-    return list(dict.fromkeys(key for model in models_in(finding.shapes) for key in keys_of(model)))
-
-
 def _meant_key(finding: Finding) -> str:
     """The key that an unknown one most likely stands for, or ""."""
-    return closest(str(finding.path[-1]), _keys_at(finding))
+    return closest(str(finding.path[-1]), finding.keys)
 
 
 def _unknown_key(finding: Finding) -> str:
-    key, near, keys = str(finding.path[-1]), _meant_key(finding), _keys_at(finding)
+    key, near, keys = str(finding.path[-1]), _meant_key(finding), finding.keys
+    unknown = f"unknown key {quoted(key)}"
+    foreign = next((letter for letter in key if not letter.isascii() and letter.isprintable()), "")
+    if foreign:  # some letters of other alphabets look like ours
+        unknown += f", of which `{foreign}` is U+{ord(foreign):04X}"
+    above = _above(key, finding.shapes)
+    if above and not closest(key, keys, 0.8):
+        return f"{unknown}: it belongs under {join_choices(f'`{name}`' for name in above)}"
     if near:
-        return f"unknown key {quoted(key)}: did you mean `{near}`?"
-    if not keys:
-        return f"unknown key {quoted(key)}: remove it"
-    shown = join_choices((f"`{name}`" for name in keys[:KEYS_SHOWN]), "and")
-    return f"unknown key {quoted(key)}: the keys here are {shown}{' …' if len(keys) > KEYS_SHOWN else ''}"
+        return f"{unknown}: did you mean `{near}`?"
+    return f"{unknown}: {_keys_here(keys)}" if keys else f"{unknown}: remove it"
+
+
+def _above(key: str, shapes: Iterable[Any]) -> list[str]:
+    """The keys of these shapes under which `key` may stand."""
+    return [
+        name
+        for model in models_in(shapes)
+        for name, annotation in keys_of(model).items()
+        if any(key in keys_of(below) for below in models_in([annotation, *narrowed([annotation], 0)]))
+    ]
 
 
 def _own_sentence(finding: Finding) -> str:

@@ -30,6 +30,13 @@ class Tree(NamedTuple):
             path = ("routes", index - max(start for start in self.starts if start <= index), *path[2:])
         return spelled_path(path)
 
+    def at(self, path: Sequence[str | int]) -> Node | None:
+        """The node at a path, or None."""
+        node: Node | None = self.root
+        for step in path:
+            node = node.child(step) if node is not None else None
+        return node
+
     def find(self, path: Sequence[str | int]) -> Node:
         """The node at a path, or the nearest one above it."""
         node = self.root
@@ -71,7 +78,7 @@ def join(
 
 def _is_mapping(root: Node, problems: list[Problem], keys: Sequence[str]) -> bool:
     if not isinstance(root.value, dict) and root.value is not NOT_SET:
-        shown = join_choices(f"`{key}:`" for key in keys[:2])
+        shown = join_choices(f"`{key}:`" for key in ("listeners", "upstreams", "routes") if key in keys)
         problems.append(Problem(root.place, "", f"a file begins with keys such as {shown}, found {root.describe()}"))
     return isinstance(root.value, dict)
 

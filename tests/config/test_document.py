@@ -166,3 +166,13 @@ def test_children_can_be_asked_for_by_step() -> None:
     assert [entries.child(step) is None for step in (0, 1, 2, -1, "a")] == [False, False, True, True, True]
     assert root.child("b") is None
     assert [node.value for node in root.below()][2:] == [1, 2]
+
+
+def test_a_walk_names_the_path_of_each_node() -> None:
+    """Keys as text, whatever YAML read them as; and such keys are found by their text."""
+    root, _, _ = read("a: [1, {2: x}]\n")
+    assert root is not None
+    assert [path for path, _node in root.walk()] == [(), ("a",), ("a", 0), ("a", 1), ("a", 1, "2")]
+    inner = root.value["a"].value[1]
+    assert inner.child("2") is inner.child(2) is not None
+    assert inner.child("3") is None

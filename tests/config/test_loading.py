@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config import ConfigError, load, quick
 from gateway.config.document import MAX_FILE_BYTES
+from gateway.config.parcel import pack, unpack
 
 APP = "upstreams: {app: {endpoints: [http://127.0.0.1:3000]}}\nroutes: [{upstream: app}]\n"
 
@@ -96,6 +97,35 @@ def test_positions_are_kept_for_later_steps(tmp_path: Path) -> None:
     assert loaded.problem(("nowhere",), "x").place == (str(path), 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("path", "message", "said"),
+    [
+        (("upstreams", "app"), "tls.ca: is gone", "1:53: upstreams.app.tls.ca: is gone"),
+        (("upstreams", "app"), "upstreams.app: tls.ca: is gone", "1:53: upstreams.app.tls.ca: is gone"),
+        (("upstreams", "app"), "app.tls: is odd", "1:48: upstreams.app.tls: is odd"),
+        (("upstreams", "app"), "tls.key: is gone", "1:18: upstreams.app: tls.key: is gone"),
+        (("upstreams", "app"), "ca.pem: is gone", "1:18: upstreams.app: ca.pem: is gone"),
+        (("error_pages",), "error_pages.templates.404: is gone", "2:32: error_pages.templates.404: is gone"),
+        (("error_pages", "format"), "error_pages.format: is odd", "2:14: error_pages.format: is odd"),
+    ],
+)
+def test_keys_at_the_begin_of_a_message_lead_to_the_place(
+    tmp_path: Path, path: tuple[str, ...], message: str, said: str
+) -> None:
+    """As far as the file has them; they are said once."""
+    text = "upstreams: {app: {endpoints: [https://a], tls: {ca: x}}}\nerror_pages: {templates: {404: a.html}}\n"
+    loaded = load(write(tmp_path, config=text))
+    assert str(loaded.problem(path, message)).removeprefix(f"{tmp_path}/config.yaml:") == said
+
+
+def test_without_positions_a_message_keeps_its_keys(tmp_path: Path) -> None:
+    """A configuration that was handed to another process, or that came from flags."""
+    message = "upstreams.app: tls.ca: is gone"
+    loaded = unpack(pack(load(write(tmp_path, config=APP))))
+    assert str(loaded.problem(("upstreams", "app"), message)) == f"{tmp_path}/config.yaml: {message}"
+    assert str(quick("http://a", [], [], None).problem(("upstreams", "app"), message)) == f"--to: {message}"
+
+
 def test_nothing_of_it_shows_a_secret(tmp_path: Path) -> None:
     """Neither the repr of what was loaded nor that of the values."""
     path = write(tmp_path, config=APP + "access_log: {output: '${env:SECRET}'}\n")
@@ -153,6 +183,11 @@ def test_quick_is_a_whole_configuration() -> None:
     assert loaded.config.upstreams["app"].endpoints[0].url == "http://127.0.0.1:3000"
     assert loaded.warnings == ()
     assert loaded.watched == ()
+
+
+def test_quick_takes_a_backend_as_a_browser_shows_it() -> None:
+    """With a slash at its end."""
+    assert quick("http://127.0.0.1:3000/", [], [], None).config.upstreams["app"].endpoints[0].url[-5:] == ":3000"
 
 
 def test_quick_takes_its_flags() -> None:

@@ -22,7 +22,7 @@ def test_keys_stand_in_the_order_of_the_journey() -> None:
     assert list(SiteConfig.model_fields) == [
         "listeners", "downstream", "real_ip", "request_id", "trace", "upstreams", "routes", "defaults",
         "request_headers", "response_headers", "forwarded", "security_headers", "error_pages", "access_log", "admin",
-        "log", "shutdown",
+        "log", "workers", "state_dir", "signing_keys", "shutdown",
     ]  # fmt: skip
 
 

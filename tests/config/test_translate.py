@@ -46,6 +46,10 @@ class Inner(Model):
     name: str = ""
 
 
+class Easy(Model):
+    level: int = 1
+
+
 class Everything(Model):
     number: int | None = None
     share: float = 0.5
@@ -65,6 +69,7 @@ class Everything(Model):
     table: dict[str, int] = {}
     codes: dict[int, str] = {}
     inner: Inner | None = None
+    easy: Easy = Easy()
     inners: list[Inner] = []
     off_or: Literal["off"] | Inner = "off"
     wait_or: Literal["never"] | Duration = "never"
@@ -124,7 +129,18 @@ def problems(text: str, **environ: str) -> list[str]:
         ("codes: {a: x}", "1:9: codes.a: expected a whole number, found text `a`"),
         ("codes: {404: 1}", "1:14: codes.404: expected text, found the number `1`: put it in quotes"),
         ("inner: {}", "1:8: inner.size: this key is required and missing"),
-        ("inner: 5", "1:8: inner: expected a mapping, found the number `5`"),
+        ("inner: 5", "1:8: inner: expected a mapping, found the number `5`: the keys here are `size` and `name`"),
+        ("inner: x", "1:8: inner: expected a mapping, found text `x`: write `size: x`"),
+        ("inner: true", "1:8: inner: expected a mapping, found `true`: the keys here are `size` and `name`"),
+        ("inner: [size]", "1:8: inner: expected a mapping, found a list: the keys here are `size` and `name`"),
+        ("easy: true", "1:7: easy: expected a mapping, found `true`: write `{}` for the defaults"),
+        ("easy: x", "1:7: easy: expected a mapping, found text `x`: the key here is `level`"),
+        ("inners: {size: 1}", "1:9: inners: expected a list, found a mapping: begin each entry with `- `"),
+        ("inners:\n  -size: 1", "2:3: inners: expected a list, found a mapping: put a space after each `-`"),
+        ("inners: [x]", "1:10: inners[0]: expected a mapping, found text `x`: write `size: x`"),
+        ("size: 1", "1:1: size: unknown key `size`: it belongs under `inner`, `inners` or `off_or`"),
+        ("numbr: 1", "1:1: numbr: unknown key `numbr`: did you mean `number`?"),
+        ("t\u0435xt: a", "1:1: t\u0435xt: unknown key `t\u0435xt`, of which `\u0435` is U+0435: did you mean `text`?"),
         ("inners: [{size: 1, nam: x}]", "1:20: inners[0].nam: unknown key `nam`: did you mean `name`?"),
         ("inner: {siz: 1}", "1:9: inner.siz: unknown key `siz`: did you mean `size`?"),
         ("off_or: 3", "1:9: off_or: expected `off` or a mapping, found the number `3`"),

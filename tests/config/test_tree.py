@@ -66,6 +66,15 @@ def test_find_goes_as_far_as_it_can() -> None:
     assert tree.find(("z",)) is tree.root
 
 
+def test_a_path_leads_to_a_node_or_to_none() -> None:
+    """Keys that YAML reads as numbers are found by their text too."""
+    tree = Tree(node("a: {404: [1]}\n", "c"))
+    found: list[tuple[str | int, ...]] = [("a", 404, 0), ("a", "404", 0)]
+    missing: list[tuple[str | int, ...]] = [("a", "404", 1), ("a", "404", "0"), ("b", "c"), ("a", 404, 0, "x")]
+    assert [getattr(tree.at(path), "value", None) for path in found] == [1, 1]
+    assert [tree.at(path) for path in missing] == [None] * 4
+
+
 def test_flags_have_no_path() -> None:
     """What stands in no file is named by its flag alone."""
     tree = Tree(node("a: 1\n", "c"))
