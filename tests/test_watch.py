@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway import watch as module
 from gateway.watch import Seen, look, watch
@@ -18,8 +20,8 @@ from gateway.watch import Seen, look, watch
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, sooner."""
-    monkeypatch.setattr(module, "QUIET", 50)
-    monkeypatch.setattr(module, "LOOK", 100)
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "QUIET", 0.01)
     monkeypatch.setattr(module, "AGAIN", 0.01)
 
 
@@ -32,6 +34,7 @@ def test_what_is_a_change(tmp_path: Path) -> None:
         lambda: path.write_text("one"),
         lambda: path.write_text("other"),
         lambda: os.utime(path, ns=(1, 1)),
+        lambda: path.chmod(0o600),
         lambda: (deep / "beside").write_text("other"),
         lambda: (deep / "beside").rename(path),
         path.unlink,
@@ -72,20 +75,36 @@ def test_looking_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(look([tmp_path])) == 7
 
 
+def test_of_a_single_file_only_itself_is_seen(tmp_path: Path) -> None:
+    """What lies beside it and below its folder is not looked at; it may come, go, and be swapped as a link."""
+    path = tmp_path / "a.pem"
+    (tmp_path / "beside.pem").write_text("")
+    (tmp_path / "node_modules").mkdir()
+    assert look([path, tmp_path / "other.pem"]) == {}
+    path.write_text("one")
+    before = look([path])
+    assert list(before) == [str(path)]
+    path.unlink()
+    path.symlink_to("beside.pem")
+    assert look([path]) != before
+
+
 class Reloads:
-    """Counts calls of `changed`, which come from another thread."""
+    """Counts calls of `changed`, which come from another thread; `answers` are given one after the other, then True."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self.answers: list[bool | None] = []
         self.count = 0
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool | None:
         def tell() -> None:
             self.count += 1
             self._news.set()
 
         self._loop.call_soon_threadsafe(tell)
+        return self.answers.pop(0) if self.answers else True
 
     async def reach(self, count: int) -> None:
         async with asyncio.timeout(20):
@@ -95,9 +114,9 @@ class Reloads:
 
 
 @asynccontextmanager
-async def watching(folder: Path, seen: Seen) -> AsyncIterator[Reloads]:
+async def watching(folder: Path, seen: Seen, every: float = math.inf) -> AsyncIterator[Reloads]:
     reloads = Reloads()
-    task = asyncio.ensure_future(watch([folder], reloads, seen))
+    task = asyncio.ensure_future(watch([folder], reloads, seen, every))
     try:
         yield reloads
     finally:
@@ -151,6 +170,54 @@ async def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
         await reloads.reach(1)
 
 
-async def test_nothing_to_watch(tmp_path: Path) -> None:
-    """Without TLS there is no watcher."""
-    await watch([], Reloads(), {})
+async def test_a_failure_is_tried_again(tmp_path: Path) -> None:
+    """Without a change of files, for what cannot be read now may be read later."""
+    (tmp_path / "a.pem").write_text("one")
+    async with watching(tmp_path, {}) as reloads:
+        reloads.answers = [False, False]
+        await reloads.reach(3)
+
+
+async def test_a_bug_does_not_end_the_watch(tmp_path: Path) -> None:
+    """It is said, and tried again like any failure."""
+    (tmp_path / "a.pem").write_text("one")
+    reloads = Reloads()
+    faults: list[Exception] = [ValueError("a bug")]
+
+    def changed() -> bool | None:
+        if faults:
+            raise faults.pop()
+        return reloads()
+
+    with capture_logs() as said:
+        task = asyncio.ensure_future(watch([tmp_path], changed, {}))
+        await reloads.reach(1)
+        task.cancel()
+    assert [line["event"] for line in said] == ["a bug in the gateway"]
+
+
+async def test_the_calendar(tmp_path: Path) -> None:
+    """It is called now and then although no file has changed."""
+    async with watching(tmp_path, {}, every=0.02) as reloads:
+        await reloads.reach(2)
+
+
+async def test_what_is_watched_may_change(tmp_path: Path) -> None:
+    """Nothing at first, then what another configuration names."""
+    paths: list[Path] = []
+    path = tmp_path / "a.pem"
+    reloads = Reloads()
+    task = asyncio.ensure_future(watch(paths, reloads, {}))
+    path.write_text("one")
+    paths.append(path)
+    await reloads.reach(1)
+    task.cancel()
+
+
+async def test_files_that_never_come_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log in the folder puts a renewal off for a while only."""
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    numbers = iter(range(10**6))
+    monkeypatch.setattr(module, "look", lambda paths: {"log": (next(numbers), 0, 0, 0)})
+    async with watching(tmp_path, {}) as reloads:
+        await reloads.reach(1)

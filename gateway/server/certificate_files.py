@@ -1,16 +1,19 @@
 """Certificate and key files: finding, reading and decrypting them.
 
-server/certificate_pairs.py joins what is read here into pairs, server/certificates.py makes TLS contexts of those; all
-of it happens at load time. Every fault is a sentence that names the file and says what to do, and never shows a key.
+server/certificate_sources.py asks for them, server/certificate_pairs.py joins what is read here into pairs; all of it
+happens when a configuration is loaded or a file has changed, never on the loop. Every fault is a sentence that names
+the file and says what to do, and never shows a key.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -60,19 +63,29 @@ class Parsed(NamedTuple):
     locked: CertificateFault | None
 
 
+# Of a file: number, times, bytes. The time at which its inode changed is part of it: a key that this user may read from
+# now on is news as well.
+Mark: TypeAlias = tuple[int, int, int, int]
+
+
 class FileReader:
-    """Reads files once: a file whose size, time and number are unchanged is not opened again."""
+    """Reads files once: a file whose mark is as it was is not opened again."""
 
     __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[Path, str], tuple[tuple[int, int, int], Parsed]] = {}
+        self._seen: dict[tuple[Path, str], tuple[Mark, Parsed]] = {}
+
+    def forget_all_but(self, paths: Iterable[Path]) -> None:
+        """Only files of `paths` may be asked for again: a folder in which names come and go must not fill memory."""
+        kept = set(paths)
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] in kept}
 
     def read(self, path: Path, password: str = "") -> Parsed:
         """Raises CertificateFault."""
         try:
             found = path.stat()
-            mark = (found.st_mtime_ns, found.st_size, found.st_ino)
+            mark = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
             seen = self._seen.get((path, password))
             if seen is not None and seen[0] == mark:
                 return seen[1]
@@ -179,15 +192,16 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def scan(folder: Path) -> list[Path]:
-    """The certificate and key files of `folder` and of folders in it, sorted; hidden ones are left out.
+def scan(folder: Path) -> tuple[list[Path], list[CertificateFault]]:
+    """The certificate and key files of `folder` and of folders in it, and a fault for each of these that is closed.
 
-    Hidden ones are also the versions behind a Kubernetes mount (`..data`), which are reached by their links. Raises
-    CertificateFault.
+    Hidden ones are left out; they are also the versions behind a Kubernetes mount (`..data`), which are reached by
+    their links. Raises CertificateFault.
     """
     found: list[Path] = []
+    faults: list[CertificateFault] = []
     try:
-        _scan(folder, 0, found)
+        _scan(folder, 0, found, faults)
     except FileNotFoundError:
         raise CertificateFault(
             folder,
@@ -196,17 +210,28 @@ def scan(folder: Path) -> list[Path]:
         ) from None
     except OSError as error:
         raise CertificateFault(folder, f"cannot be read: {error.strerror}") from None
-    return sorted(found)
+    return found, faults
 
 
-def _scan(folder: Path, depth: int, found: list[Path]) -> None:
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if depth < MAX_DEPTH:
-                _scan(entry, depth + 1, found)
-        elif entry.suffix.lower() in SUFFIXES:
-            if len(found) >= MAX_FILES:
-                raise CertificateFault(folder, f"more than {MAX_FILES} files; is this the right folder?")
-            found.append(entry)
+def _scan(folder: Path, depth: int, found: list[Path], faults: list[CertificateFault]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                entry.name.startswith(".") or entry.name == "lost+found"
+            ):  # the second: of a mounted volume, for root only
+                continue
+            if os.path.isdir(entry):  # noqa: PTH112  # unlike is_dir, False for a link to where we may not look
+                if depth < MAX_DEPTH:
+                    try:
+                        _scan(Path(entry.path), depth + 1, found, faults)
+                    except OSError as error:
+                        faults.append(CertificateFault(Path(entry.path), f"cannot be read: {error.strerror}"))
+            elif is_named_like_one(entry.name):
+                if len(found) >= MAX_FILES:
+                    raise CertificateFault(folder, f"more than {MAX_FILES} files; is this the right folder?")
+                found.append(Path(entry.path))
+
+
+def is_named_like_one(name: str) -> bool:
+    """Whether a file's name ends as those of certificates and keys do."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122  # thousands of times: no Path for it

@@ -1,14 +1,14 @@
 """Pairs: a certificate with its key and its chain, ready to be served, and what there is to say about them.
 
-server/certificates.py asks here for all pairs that its files hold; certificate_files.py reads those. A pair is believed
-only when the key is the certificate's own by its public half: names of files are for people, and for error messages.
+server/certificate_sources.py asks here for all pairs that its files hold; certificate_files.py reads those. A pair is
+believed only when the key is the certificate's own by its public half: names of files are for people, and for messages.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -54,11 +54,12 @@ class Pair(NamedTuple):
     notes: tuple[str, ...]
 
 
-def join_pairs(files: dict[Path, Parsed]) -> Iterator[Pair | CertificateFault]:
+def join_pairs(files: dict[Path, Parsed], unread: Collection[Path] = ()) -> Iterator[Pair | CertificateFault]:
     """Every pair in `files`, and a fault for each certificate that should have been one, in the order of the paths.
 
     A certificate whose key lies in no file is a fault unless it is a CA's own, or the leaf of another file that has
-    been paired (certbot writes cert.pem and fullchain.pem): then it is left out without a word.
+    been paired (certbot writes cert.pem and fullchain.pem): then it is left out without a word. So is one whose key is
+    probably in a file of `unread`, about which somebody else complains.
     """
     keys = [key for parsed in files.values() for key in parsed.keys]
     best: dict[str, Pair] = {}
@@ -74,7 +75,7 @@ def join_pairs(files: dict[Path, Parsed]) -> Iterator[Pair | CertificateFault]:
             continue
         if pair is None:
             missing = _missing_key(path, parsed, files)
-            if missing is not None:
+            if missing is not None and not any(name in unread for name in key_names(path)):
                 yield missing
         elif pair.fingerprint not in best or len(best[pair.fingerprint].chain) < len(pair.chain):
             best[pair.fingerprint] = pair

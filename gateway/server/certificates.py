@@ -1,8 +1,8 @@
 """Certificates: what operators say about TLS, and the store that picks a context by server name.
 
 The store is made at load time, one for each listener with `tls`; the TLS layer asks it once per connection. Reloading
-reads only files that changed and keeps the SSLContext of every certificate that did not, and with it the keys of its
-session tickets; a broken certificate never replaces one that works.
+(certificate_sources.py reads) keeps the SSLContext of every certificate that did not change, and with it the keys of
+its session tickets; a broken certificate never replaces one that works.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gateway.schema import Count, Duration, Field, Model
 from gateway.server.tls_contexts import check_client_ca, make_context
 
 if TYPE_CHECKING:
-    from gateway.server.certificate_files import CertificateFault
     from gateway.server.certificate_pairs import Pair
+    from gateway.server.certificate_sources import Found
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -49,7 +49,8 @@ class TlsConfig(Model):
 
     certificates: str | list[str | CertificateConfig] = "certs/"
     """A folder (with its subfolders) whose every certificate is served by its names, or a list of folders, files and
-    `{certificate, key}` pairs. Files are read again when they change."""
+    `{certificate, key}` pairs. Files are read again when they change; to end the service of one in a folder, delete its
+    key as well."""
     default: str = ""
     """Host name whose certificate is for clients that ask for none, or for an unknown one; else the first by path,
     a real one before a development one."""
@@ -86,6 +87,7 @@ class CertificateEntry(NamedTuple):
     fingerprint: str  # SHA-256 of the DER form, lower-case hexadecimal
     is_development: bool
     kind: str  # of its key: ecdsa, rsa, eddsa
+    problem: str = ""  # what is wrong with its files by now: it will not be there after a restart
 
 
 class ReloadReport(NamedTuple):
@@ -103,12 +105,15 @@ class _Choice(NamedTuple):
     wildcard: dict[str, ssl.SSLContext]  # "example.com" for "*.example.com"
     default: ssl.SSLContext
 
+    def names(self) -> set[str]:
+        return {*self.exact, *(f"*.{name}" for name in self.wildcard)}
+
 
 class CertificateStore:
     """The certificates of one listener: `context_for(server_name)`.
 
     folder  relative paths of the configuration start there
-    warn    (text): what the operator should know: expired, chain in disorder, an issuer missing
+    warn    (text): what the operator should know: expired, chain in disorder, an issuer missing; may be replaced
     wall    seconds since the epoch
 
     Raises CertificateError when there is nothing to serve or a listed certificate is broken; one broken certificate
@@ -116,35 +121,37 @@ class CertificateStore:
     """
 
     __slots__ = (
-        "_choice", "_client_ca", "_config", "_contexts", "_folder", "_pairs", "_reader", "_wall", "_warn",
-        "asks_certificate", "handshake_timeout", "max_handshakes",
+        "_choice", "_client_ca", "_config", "_contexts", "_faults", "_folder", "_notes", "_pairs", "_sources", "_wall",
+        "asks_certificate", "handshake_timeout", "max_handshakes", "problems", "warn",
     )  # fmt: skip
 
     def __init__(
         self, config: TlsConfig, folder: Path, warn: Callable[[str], None], wall: Callable[[], float] = time.time
     ) -> None:
-        from gateway.server.certificate_files import FileReader  # noqa: PLC0415  # only who serves TLS pays for it
+        from gateway.server.certificate_sources import Sources  # noqa: PLC0415  # only who serves TLS pays for it
 
         self._config = config
         self._folder = folder
-        self._warn = warn
+        self.warn = warn
         self._wall = wall
-        self._reader = FileReader()
+        self._sources = Sources(config, folder)
         self._pairs: dict[Path, Pair] = {}
+        self._notes: set[str] = set()  # what was said of them
         self._contexts: dict[tuple[bytes, ...], ssl.SSLContext] = {}
         self.handshake_timeout = config.handshake_timeout
         self.max_handshakes = config.max_handshakes
         asked = config.client_certificates
         self.asks_certificate = asked is not None and asked.mode != "off"
         self._client_ca = self._read_client_ca()
-        pairs, faults = self._read()
-        problems = [str(fault) for fault in faults]
+        found = self._read()
+        self._faults = tuple(found.faults)
+        self.problems = tuple(map(str, found.faults))  # what is wrong with the files now
         listed = not isinstance(config.certificates, str)
-        if not pairs or (listed and problems):
-            raise CertificateError(problems or [self._nothing()])
-        for problem in problems:
+        if not found.pairs or (listed and self.problems):
+            raise CertificateError(list(self.problems) or [self._sources.nothing()])
+        for problem in self.problems:
             warn(f"{problem} (not served)")
-        self._serve(pairs)
+        self._serve(found.pairs)
 
     # -- per connection -----------------------------------------------------------------------------------------------
 
@@ -165,120 +172,68 @@ class CertificateStore:
 
     def entries(self) -> list[CertificateEntry]:
         """Every certificate that is served, by path."""
+        wrong = {fault.path: str(fault) for fault in self._faults}
         return [
             CertificateEntry(
                 pair.names, pair.issuer, pair.not_before, pair.not_after, pair.path, pair.fingerprint,
                 pair.is_development, pair.kind,
+                next((wrong[path] for path in (pair.path, pair.key_path, *pair.path.parents) if path in wrong), ""),
             )
             for _, pair in sorted(self._pairs.items())
         ]  # fmt: skip
 
     def watched(self) -> tuple[Path, ...]:
-        """Folders in which a change of any file calls for `reload`."""
-        folders: list[Path] = []
-        for source in self._sources():
-            named = [source] if isinstance(source, str) else [source.certificate, source.key]
-            paths = [self._folder / name for name in named]
-            folders += [path if path.is_dir() else path.parent for path in paths]
-        if self._config.client_certificates is not None:
-            folders.append((self._folder / self._config.client_certificates.ca).parent)
-        return tuple(dict.fromkeys(folders))
+        """Folders, and single files that may not be there: a change in or of one of them calls for `reload`."""
+        return self._sources.watched()
 
     def reload(self) -> ReloadReport:
         """Read what changed and serve it; what is broken now is served as it was. Never raises for a bad file.
 
         May run on another thread than the loop's: what connections look at is swapped in one assignment.
         """
-        before = dict(self._pairs)
+        from gateway.server.certificate_sources import keep_served  # noqa: PLC0415  # see __init__
+
+        before, names = dict(self._pairs), self._choice.names()
         problems: list[str] = []
         try:
             self._client_ca = self._read_client_ca()
         except CertificateError as error:
             problems += error.problems
-        pairs, faults = self._read()
-        problems += [str(fault) for fault in faults]
-        if not pairs:
-            return ReloadReport((), (), tuple(problems or [self._nothing()]))
-        broken = {fault.path for fault in faults}
-        for path, pair in before.items():
-            if path not in pairs and (path in broken or pair.key_path in broken):
-                pairs[path] = pair
-        self._serve(pairs)
+        found = self._read()
+        keep_served(before, found)
+        if found.pairs:
+            self._serve(found.pairs)
+        elif not found.faults:  # the last one was taken away
+            problems.append(self._sources.nothing())
+        self._faults = tuple(found.faults)
+        self.problems = (*problems, *map(str, found.faults))
+        lost = sorted(names - self._choice.names())
+        if lost:
+            self.warn(f"no certificate any more for {', '.join(lost)}: its files were deleted, or name other hosts")
         old, new = ({pair.digest: pair for pair in some.values()} for some in (before, self._pairs))
         return ReloadReport(
             tuple(sorted(str(new[digest].path) for digest in new.keys() - old.keys())),
             tuple(sorted(str(old[digest].path) for digest in old.keys() - new.keys())),
-            tuple(problems),
+            self.problems,
         )
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _sources(self) -> list[str | CertificateConfig]:
-        given = self._config.certificates
-        return [given] if isinstance(given, str) else list(given)
-
-    def _read(self) -> tuple[dict[Path, Pair], list[CertificateFault]]:
-        """Every pair that can be served, by the path of its certificate, and every fault."""
-        from gateway.server.certificate_files import CertificateFault, scan  # noqa: PLC0415  # see __init__
-        from gateway.server.certificate_pairs import Pair, key_names  # noqa: PLC0415
-
-        pairs: dict[Path, Pair] = {}
-        faults: list[CertificateFault] = []
-        for source in self._sources():
-            password = self._config.password
-            try:
-                if not isinstance(source, str):
-                    paths = [self._folder / source.certificate, self._folder / source.key]
-                    password = source.password or password
-                elif (self._folder / source).is_file():
-                    path = self._folder / source
-                    paths = [path, *(name for name in key_names(path) if name.is_file())]
-                else:
-                    paths = scan(self._folder / source)
-            except CertificateFault as fault:
-                faults.append(fault)
-                continue
-            found = self._read_group(paths, password)
-            pairs |= {pair.path: pair for pair in found if isinstance(pair, Pair)}
-            faults += [fault for fault in found if isinstance(fault, CertificateFault)]
-            if not found and not (isinstance(source, str) and isinstance(self._config.certificates, str)):
-                faults.append(CertificateFault(self._folder / str(source), "holds no certificate with a key"))
-        return self._usable(pairs, faults), faults
-
-    def _read_group(self, paths: list[Path], password: str) -> list[Pair | CertificateFault]:
-        from gateway.server.certificate_files import CertificateFault  # noqa: PLC0415  # see __init__
-        from gateway.server.certificate_pairs import join_pairs  # noqa: PLC0415
-
-        files = {}
-        found: list[Pair | CertificateFault] = []
-        for path in dict.fromkeys(paths):
-            try:
-                files[path] = self._reader.read(path, password)
-            except CertificateFault as fault:
-                found.append(fault)
-        found += join_pairs(files)
-        faulty = {fault.path for fault in found if isinstance(fault, CertificateFault)}
-        for path in sorted(self._pairs.keys() & files.keys() - faulty):
-            if not files[path].certificates:  # a copy under way or a full disk; who wants it gone deletes the file
-                found.append(CertificateFault(path, "holds no certificate any more; copy the file again, or delete it"))
-        return found
-
-    def _usable(self, pairs: dict[Path, Pair], faults: list[CertificateFault]) -> dict[Path, Pair]:
-        """Those that OpenSSL takes: it has rules of its own, about hashes in signatures for example."""
+    def _read(self) -> Found:
+        """What the files hold and OpenSSL takes: it has rules of its own, about hashes in signatures for example."""
         from gateway.server.certificate_files import CertificateFault  # noqa: PLC0415  # see __init__
 
+        found = self._sources.read()
         known = {pair.digest for pair in self._pairs.values()}
-        usable = {}
-        for path, pair in pairs.items():
+        for path, pair in list(found.pairs.items()):
             try:
                 if pair.digest not in known:
                     self._make((pair,))
             except (ssl.SSLError, OSError) as error:
                 reason = getattr(error, "reason", None) or error.strerror
-                faults.append(CertificateFault(path, f"OpenSSL refuses it ({reason}); renew it with a P-256 key"))
-            else:
-                usable[path] = pair
-        return usable
+                found.faults.append(CertificateFault(path, f"OpenSSL refuses it ({reason}); renew it with a P-256 key"))
+                del found.pairs[path]
+        return found
 
     def _read_client_ca(self) -> str:
         """PEM of the CAs for clients, "" when none are asked for. Raises CertificateError."""
@@ -296,13 +251,6 @@ class CertificateStore:
             ) from None
         return pem
 
-    def _nothing(self) -> str:
-        where = ", ".join(str(self._folder / one) for one in self._sources() if isinstance(one, str))
-        return (
-            f"{where}: no certificate with its key; put NAME.pem and NAME.key there, or make development certificates "
-            f"with `gateway certs --make {where}`"
-        )
-
     # -- contexts -----------------------------------------------------------------------------------------------------
 
     def _serve(self, pairs: dict[Path, Pair]) -> None:
@@ -318,10 +266,11 @@ class CertificateStore:
             wildcard={name[2:]: context for name, context in chosen.items() if name.startswith("*.")},
             default=self._default(seen, chosen),
         )
-        known = {pair.digest for pair in self._pairs.values()}
-        for pair in seen.values():
-            for note in (*(pair.notes if pair.digest not in known else ()), *time_notes(pair, now)):
-                self._warn(note)
+        notes = [note for pair in seen.values() for note in (*pair.notes, *time_notes(pair, now))]
+        for note in notes:
+            if note not in self._notes:
+                self.warn(note)
+        self._notes = set(notes)
         self._pairs = seen
         served = {id(context) for context in chosen.values()}
         self._contexts = {key: context for key, context in self._contexts.items() if id(context) in served}
@@ -332,7 +281,7 @@ class CertificateStore:
             found = chosen.get(wanted) or chosen.get(f"*.{wanted.partition('.')[2]}")
             if found is not None:
                 return found
-            self._warn(f"tls.default: no certificate names {wanted}; the first by path is the default")
+            self.warn(f"tls.default: no certificate names {wanted}; the first by path is the default")
         first = min(pairs.values(), key=lambda pair: (pair.is_development, pair.path))
         return chosen[first.names[0]]
 

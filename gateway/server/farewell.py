@@ -8,6 +8,7 @@ that takes nothing is cut off by the deadline, for a transport with unsent data 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from gateway.exchange import Connection
@@ -17,11 +18,11 @@ from gateway.server.wire import Standing, Wire
 class Farewell(asyncio.Protocol):
     """Closes `transport`; with `linger`, half-closes and discards input until the peer closes too."""
 
-    __slots__ = ("_begun", "_connection", "_discarded", "_transport", "_unsent", "_wire", "deadline")
+    __slots__ = ("_begun", "_discarded", "_transport", "_unsent", "_wire", "connection", "deadline")
 
     def __init__(self, transport: Any, connection: Connection, wire: Wire, *, linger: bool) -> None:
         self._transport = transport
-        self._connection = connection
+        self.connection = connection
         self._wire = wire
         self._discarded = 0
         self._unsent = transport.get_write_buffer_size()
@@ -47,8 +48,8 @@ class Farewell(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._wire.sweep.discard(self)
         self._wire.live.discard(self)
-        if self._connection.on_lost is not None:
-            self._connection.on_lost(self._connection)
+        if self.connection.on_lost is not None:
+            self.connection.on_lost(self.connection)
 
     def expire(self, now: float) -> None:
         """Enough, unless the peer is still taking what was written, or has not yet had the time for it."""
@@ -63,8 +64,24 @@ class Farewell(asyncio.Protocol):
     def standing(self) -> Standing:
         return Standing.EXCHANGE if self._transport.get_write_buffer_size() else Standing.NOTHING
 
+    @property
+    def exchange(self) -> None:
+        """None is under way any more."""
+
     def drain(self) -> None:
         """On its way out already."""
 
     def cut(self) -> None:
         self._transport.abort()
+
+
+def has_unread(transport: Any) -> bool:
+    """Whether the kernel holds bytes of the peer that the loop has not seen: closing now would be a reset for one who
+    has just asked."""
+    opened = transport.get_extra_info("socket")
+    if opened is None:
+        return False
+    import fcntl  # noqa: PLC0415 - absent on Windows, where nothing that drains runs either
+    import termios  # noqa: PLC0415
+
+    return int.from_bytes(fcntl.ioctl(opened.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder) > 0

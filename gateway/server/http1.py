@@ -16,7 +16,7 @@ from gateway.errors import Cause, ClientFault, GatewayFault, cause_of
 from gateway.exchange import Connection, Exchange
 from gateway.http.head import unreadable
 from gateway.http.message import Malformed
-from gateway.server.farewell import Farewell
+from gateway.server.farewell import Farewell, has_unread
 from gateway.server.head_buffer import END, HeadBuffer
 from gateway.server.request_body import HIGH_WATER
 from gateway.server.turn import Turn
@@ -251,12 +251,18 @@ class Http1(asyncio.Protocol):
         self.deadline = NEVER
         self._wire.sweep.discard(self)
         self._wire.live.discard(self)
+        self._turn.part()
         return transport
 
     def hand_over(self) -> bytes:
         """The transport gets another protocol, and the exchange goes on; returns what was read too early."""
         self.deadline = NEVER
         return self._input.take()
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The one under way."""
+        return self._turn.exchange
 
     @property
     def standing(self) -> Standing:
@@ -275,10 +281,13 @@ class Http1(asyncio.Protocol):
             self._transport.abort()
 
     def drain(self) -> None:
-        """Closes now if idle, otherwise after the exchange under way."""
+        """Closes now if idle, otherwise after the exchange under way, or the one that is just arriving."""
         self._turn.keep_alive = False
         if self._state is State.IDLE and not self._input:
-            self._close()
+            if has_unread(self._transport):
+                self.deadline = self._wire.clock()  # for the sweep, should it be nothing that is answered
+            else:
+                self._close()
 
     # -- deadlines ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ the PROXY header where one is expected, makes the Connection, and hands the tran
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import stat
@@ -19,6 +20,8 @@ from gateway.deadlines import NEVER, Sweep
 from gateway.exchange import Connection
 from gateway.server.proxy_protocol import MAX_V2, NotProxyError, read_proxy_header
 from gateway.server.settings import Bind, ListenerConfig
+
+_NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # a kernel without IPv6, or a machine without that address
 
 
 class Caps:
@@ -37,6 +40,11 @@ class Caps:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def limit(self, total: int, per_client: int | None) -> None:
+        """Other caps, for the connections to come."""
+        self._total = total
+        self._per_client = per_client
 
     def admit(self, connection: Connection) -> bool:
         """Counts `connection` in; False (and counted) where that would pass a cap."""
@@ -198,19 +206,53 @@ def _connection(transport: Any, entrance: Entrance) -> Connection:
     return Connection("", 0, str(entrance.config.bind), entrance.name, now, unix=True)
 
 
-def open_socket(bind: Bind, backlog: int) -> socket.socket:
-    """A listening socket. Raises OSError; a stale Unix socket of a dead process is replaced."""
+def open_socket(bind: Bind, backlog: int, *, siblings: bool = False) -> socket.socket:
+    """A listening socket. Raises OSError; a stale Unix socket of a dead process is replaced.
+
+    With `siblings` more may be opened beside it (`open_sibling`); it still fails wherever another process listens.
+
+    `[::]` and `:PORT` are every address: where the machine has no IPv6, every IPv4 address. Of a name the first address
+    counts that the machine has.
+    """
     if bind.path:
         return _open_unix(bind.path, backlog)
-    family, kind, protocol, _name, address = socket.getaddrinfo(
-        bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    opened = socket.socket(family, kind, protocol)
+    hosts = (bind.host, "0.0.0.0") if bind.host == "::" else (bind.host,)
+    found = [
+        (family, address)
+        for host in hosts
+        for family, _kind, _protocol, _name, address in socket.getaddrinfo(
+            host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    ]
+    for family, address in found[:-1]:
+        try:
+            return _open_inet(family, address, backlog, siblings=siblings)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                raise
+    return _open_inet(*found[-1], backlog, siblings=siblings)
+
+
+def open_sibling(first: socket.socket, backlog: int) -> socket.socket:
+    """One more socket at the address of `first`; the kernel spreads new connections over them. Raises OSError."""
+    return _open_inet(first.family, first.getsockname(), backlog, beside=True, siblings=True)
+
+
+def _open_inet(
+    family: int, address: Any, backlog: int, *, siblings: bool = False, beside: bool = False
+) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if bind.host == "::" else 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        # Only behind the first one's bind: before it, the kernel would let two gateways listen side by side, each with
+        # a half of the connections, where one of them is a mistake.
+        if beside:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(address)
+        if siblings:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.listen(backlog)
         opened.setblocking(False)
     except BaseException:

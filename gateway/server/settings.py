@@ -33,6 +33,10 @@ def parse_bind(value: object) -> Bind:
     """A Bind from `0.0.0.0:8080`, `[::]:8080`, `:8080`, `localhost:80` or `unix:/run/gateway.sock`."""
     if isinstance(value, Bind):
         return value
+    if not isinstance(value, bool) and re.fullmatch("[0-9]{1,5}", str(value)) and int(str(value)) <= 65535:
+        raise ValueError(
+            f"{value} is a port alone: write for example 0.0.0.0:{value}, or 127.0.0.1:{value} for this machine only"
+        )
     advice = "write for example 0.0.0.0:8080, [::]:8080 or unix:/run/gateway.sock"
     if not isinstance(value, str):
         raise ValueError(f"expected an address, found {value!r}: {advice}")
@@ -44,7 +48,7 @@ def parse_bind(value: object) -> Bind:
     found = _BIND.fullmatch(value)
     if found is None or int(found[2]) > 65535:
         raise ValueError(f"{value!r} is not an address to listen on: {advice}")
-    host = found[1].strip("[]") or "::"
+    host = found[1].strip("[]") or "::"  # every address, of IPv4 too
     if found[1].startswith("[") or re.fullmatch(r"[0-9.]+", host):
         try:
             ipaddress.ip_address(host)
@@ -73,7 +77,7 @@ class ListenerConfig(Model):
     """One address to serve."""
 
     bind: BindText
-    """`ADDRESS:PORT`, `[IPV6]:PORT`, or `unix:/path`."""
+    """`ADDRESS:PORT`, `[IPV6]:PORT`, `:PORT` for every address of the machine, or `unix:/path`."""
     tls: TlsConfig | None = None
     """Serve HTTPS here, with these certificates."""
     redirect_to_https: bool | Port = False
@@ -125,9 +129,9 @@ class DownstreamConfig(Model):
     max_uri: Size = Field(default="8 KiB")
     """Bytes of a request target."""
     max_connections: Count | None = None
-    """Open connections in all; by default what the limit of open files leaves room for."""
+    """Open connections of each worker; by default what the limit of open files leaves room for."""
     max_connections_per_client: Count | None = 1024
-    """Open connections of one client address (IPv6: one /64)."""
+    """Open connections of one client address (IPv6: one /64) to each worker."""
     underscores: Literal["drop", "keep", "reject"] = "drop"
     """Request fields with `_` in their name, which WSGI and CGI cannot tell from `-`."""
     path: PathConfig = PathConfig()

@@ -40,6 +40,29 @@ class Line(Protocol):
         """The transport is not this connection's any more."""
 
 
+class _Nobody:
+    """The line of a turn whose connection is over."""
+
+    __slots__ = ()
+    ended = True
+    held = 0
+
+    def finished(self, exchange: Exchange) -> None:
+        pass
+
+    def arm(self) -> None:
+        pass
+
+    def hand_over(self) -> bytes:
+        return b""
+
+    def leave(self) -> Any:
+        pass
+
+
+_NOBODY = _Nobody()
+
+
 class Turn:
     """One per connection, used again for each exchange: `exchange` is None between two.
 
@@ -56,7 +79,7 @@ class Turn:
 
     def __init__(self, wire: Wire, line: Line) -> None:
         self._wire = wire
-        self._line = line
+        self._line: Line = line
         self._origin: Source | None = None  # of the response body: paused while the client does not read
         self.body: RequestBody | None = None
         self.exchange: Exchange | None = None
@@ -136,6 +159,12 @@ class Turn:
                 self._wire.finish(exchange)
             except Exception as error:  # noqa: BLE001 - a bug in a log hook must not cost the answer
                 self._wire.crashed(error)
+
+    def part(self) -> None:
+        """The connection is over: verbs that come too late do nothing, and no cycle is left to the collector."""
+        self._line = _NOBODY
+        if self.body is not None:
+            self.body.forget()
 
     # -- the verbs ----------------------------------------------------------------------------------------------------
 

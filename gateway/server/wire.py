@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.deadlines import Sweep
 from gateway.errors import ClientFault
-from gateway.exchange import Exchange
+from gateway.exchange import Connection, Exchange
 from gateway.http.head import RequestHeadReader
 from gateway.http.message import Response
 from gateway.server.settings import DownstreamConfig
@@ -32,6 +32,12 @@ class Standing(Enum):
 
 class Live(Protocol):
     """A protocol with an open socket."""
+
+    connection: Connection
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The one under way."""
 
     @property
     def standing(self) -> Standing:

@@ -46,6 +46,10 @@ class Issued(NamedTuple):
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
+    def fingerprint(self) -> str:
+        return self.certificate.fingerprint(SHA256()).hex()
+
+    @property
     def key_pem(self) -> bytes:
         return bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
@@ -253,10 +257,15 @@ class Served:
 
     def shake(self, client: TlsClient) -> TlsClient:
         """The whole handshake; session tickets are left for the client's first `decrypt`."""
-        wire = client.step()
-        while wire:
-            self.transport.feed(wire)
-            wire = b"" if client.done else client.step(self.transport.take())
+        self.transport.feed(client.step())
+        return self.shake_on(client)
+
+    def shake_on(self, client: TlsClient) -> TlsClient:
+        """The handshake from its second flight on."""
+        while not client.done:
+            wire = client.step(self.transport.take())
+            if wire:
+                self.transport.feed(wire)
         return client
 
     def results(self) -> dict[str, float]:

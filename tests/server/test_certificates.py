@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import ssl
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -16,6 +14,7 @@ from gateway.development import make_development_certificates
 from gateway.server.certificate_pairs import DEVELOPMENT_MARK
 from gateway.server.certificates import CertificateError, CertificateStore, TlsConfig
 from tests.kit.tls import Issued, TlsClient, client_of, issue, put, rsa_key, store_of
+from tests.kit.transport import FakeClock
 
 AUTHORITY = issue(common="Test CA", ca=True)
 
@@ -177,72 +176,11 @@ def test_the_settings_of_every_context(tmp_path: Path) -> None:
 # -- what is listed ---------------------------------------------------------------------------------------------------
 
 
-def test_files_may_be_listed(tmp_path: Path) -> None:
-    """A folder, a file whose key lies beside it, a file that holds both, and a pair with a password."""
-    (tmp_path / "folder").mkdir()
-    put(tmp_path / "folder", "one", issue("one.test"))
-    put(tmp_path, "two", issue("two.test"))
-    three, four = issue("three.test"), issue("four.test")
-    (tmp_path / "three.pem").write_bytes(three.key_pem + three.pem)
-    (tmp_path / "four.crt").write_bytes(four.pem)
-    (tmp_path / "secret.bin").write_bytes(four.locked(b"open sesame"))
-    listed = [
-        "folder",
-        "two.pem",
-        "three.pem",
-        {"certificate": "four.crt", "key": "secret.bin", "password": "open sesame"},
-    ]
-    config = TlsConfig.model_validate({"certificates": listed})
-    store = CertificateStore(config, tmp_path, pytest.fail)
-    assert [name for entry in store.entries() for name in entry.names] == [
-        "one.test", "four.test", "three.test", "two.test",
-    ]  # fmt: skip
-    assert set(store.watched()) == {tmp_path, tmp_path / "folder"}
-    assert "open sesame" not in repr(config)
-
-
-@pytest.mark.parametrize(
-    ("entry", "said"),
-    [
-        ("missing.pem", "there is no such folder"),
-        ({"certificate": "a.pem", "key": "b.key"}, "no key for this certificate"),
-        ({"certificate": "a.pem", "key": "missing.key"}, "there is no such file"),
-        ({"certificate": "b.key", "key": "b.key"}, "holds no certificate"),
-    ],
-)
-def test_a_listed_certificate_must_be_good(tmp_path: Path, entry: Any, said: str) -> None:
-    """What an operator names and what cannot be served stops the start, with a sentence."""
-    put(tmp_path, "good", issue("good.test"))
-    put(tmp_path, "a", issue("a.test"))
-    (tmp_path / "b.key").write_bytes(issue("b.test").key_pem)
-    config = TlsConfig.model_validate({"certificates": ["good.pem", entry]})
-    with pytest.raises(CertificateError, match=said) as caught:
-        CertificateStore(config, tmp_path, print)
-    assert len(caught.value.problems) >= 1
-
-
 def test_an_empty_folder_names_the_command(tmp_path: Path) -> None:
     """The error of a first start is the command that mends it."""
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(CertificateError, match="gateway certs --make"):
             store_of(folder)
-
-
-def test_one_broken_certificate_does_not_take_the_others_down(tmp_path: Path) -> None:
-    """In a folder it is a warning; only where nothing is left it is an error."""
-    good = issue("good.test")
-    put(tmp_path, "good", good)
-    bad = put(tmp_path, "bad", issue("bad.test"))
-    bad.with_suffix(".key").write_bytes(issue("other.test").key_pem)
-    warnings: list[str] = []
-    store = store_of(tmp_path, warnings)
-    assert [entry.names for entry in store.entries()] == [("good.test",)]
-    assert len(warnings) == 1
-    assert "bad.key is the key of another certificate" in warnings[0]
-    (tmp_path / "good.key").unlink()
-    with pytest.raises(CertificateError) as caught:
-        store_of(tmp_path)
-    assert len(caught.value.problems) == 2
 
 
 def test_what_openssl_refuses(tmp_path: Path) -> None:
@@ -269,7 +207,8 @@ def test_reload_keeps_what_did_not_change(tmp_path: Path) -> None:
     """The same SSLContext, so the same ticket keys; changed, new and removed certificates are reported."""
     put(tmp_path, "a", issue("a.test"))
     put(tmp_path, "b", issue("b.test"))
-    store = store_of(tmp_path)
+    warnings: list[str] = []
+    store = store_of(tmp_path, warnings)
     kept, old = store.context_for("a.test"), store.context_for("b.test")
     assert store.reload() == ((), (), ())
     assert store.context_for("a.test") is kept
@@ -280,95 +219,33 @@ def test_reload_keeps_what_did_not_change(tmp_path: Path) -> None:
     assert report.added == (str(tmp_path / "b.pem"), str(tmp_path / "c.pem"))
     assert report.removed == (str(tmp_path / "b.pem"),)
     assert report.problems == ()
+    assert warnings == []
     assert store.context_for("a.test") is kept
     assert store.context_for("b.test") is not old
     assert is_shown(store, "b.test", renewed)
     (tmp_path / "c.pem").unlink()
+    (tmp_path / "c.key").unlink()
     assert store.reload().removed == (str(tmp_path / "c.pem"),)
     assert store.context_for("c.test") is kept  # the default
+    assert warnings == ["no certificate any more for c.test: its files were deleted, or name other hosts"]
 
 
-def test_reload_reads_changed_files_only(tmp_path: Path) -> None:
-    """A file whose size, time and inode are the same is not opened: its content may even be gone."""
-    path = put(tmp_path, "a", issue("a.test"))
-    store = store_of(tmp_path)
-    found = path.stat()
-    with path.open("r+b") as file:
-        file.write(b"-" * found.st_size)
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert store.reload() == ((), (), ())
-
-
-@pytest.mark.parametrize("how", ["damaged", "other key", "no key", "half written", "locked", "a log", "all gone"])
-def test_reload_keeps_the_old_one_when_the_new_one_is_broken(tmp_path: Path, how: str) -> None:
-    """Whatever happens to the files, the certificate that worked is served on, and the fault is reported."""
-    old = issue("a.test")
-    path = put(tmp_path, "a", old)
-    put(tmp_path, "b", issue("b.test"))
-    store = store_of(tmp_path)
-    before = store.context_for("a.test")
-    new = issue("a.test")
-    if how == "damaged":
-        path.write_bytes(old.pem[:100] + b"!!!" + old.pem[103:])
-    elif how == "other key":
-        path.write_bytes(new.pem)
-    elif how == "no key":
-        path.with_suffix(".key").unlink()
-    elif how == "half written":
-        path.write_bytes(new.pem[:200])
-    elif how == "locked":
-        path.with_suffix(".key").write_bytes(old.locked(b"secret"))
-    elif how == "a log":
-        path.write_bytes(bytes(2 << 20))
-    else:
-        shutil.rmtree(tmp_path)
-    report = store.reload()
-    assert len(report.problems) == 1, report
-    assert (report.added, report.removed) == ((), ())
-    assert store.context_for("a.test") is before
-    assert [entry.names for entry in store.entries()] == [("a.test",), ("b.test",)]
-
-
-@pytest.mark.parametrize("listed", [False, True])
-@pytest.mark.parametrize("content", [b"", b"\0" * 700, b"just a note", b"key"])
-def test_reload_keeps_the_old_one_when_its_file_holds_none(tmp_path: Path, content: bytes, *, listed: bool) -> None:
-    """A served file that is emptied or overwritten is a fault, at every reload; only deleting it ends its service."""
-    old = issue("a.test")
-    path = put(tmp_path, "a", old)
-    put(tmp_path, "b", issue("b.test"))
-    pairs = [{"certificate": f"{name}.pem", "key": f"{name}.key"} for name in "ab"]
-    settings: dict[str, Any] = {"certificates": pairs} if listed else {}
-    store = store_of(tmp_path, **settings)
-    before = store.context_for("a.test")
-    path.write_bytes(old.key_pem if content == b"key" else content)
+def test_the_calendar_alone_may_change_what_is_served(tmp_path: Path) -> None:
+    """A certificate for tomorrow is served when tomorrow comes, and each day's news is said once."""
+    today, tomorrow = issue("a.test", days=(-90, 2)), issue("a.test", days=(1, 90))
+    put(tmp_path, "1", today)
+    put(tmp_path, "2", tomorrow)
+    warnings: list[str] = []
+    clock = FakeClock(time.time())
+    store = CertificateStore(TlsConfig(certificates=str(tmp_path)), tmp_path, warnings.append, clock)
     for _ in range(2):
-        report = store.reload()
-        assert len(report.problems) == 1, report
-        assert report.problems[0].startswith(f"{path}: holds no certificate any more")
-        assert (report.added, report.removed) == ((), ())
-        assert store.context_for("a.test") is before
-    if not listed:
-        path.unlink()
-        assert store.reload() == ((), (str(path),), ())
-
-
-def test_reload_follows_swapped_links(tmp_path: Path) -> None:
-    """Kubernetes swaps a link to a hidden folder; the new certificate is found by the same names."""
-    first, second = tmp_path / "..1", tmp_path / "..2"
-    new = issue("a.test")
-    for folder, issued in ((first, issue("a.test")), (second, new)):
-        folder.mkdir()
-        (folder / "tls.crt").write_bytes(issued.pem)
-        (folder / "tls.key").write_bytes(issued.key_pem)
-    (tmp_path / "..data").symlink_to(first.name)
-    for name in ("tls.crt", "tls.key"):
-        (tmp_path / name).symlink_to(f"..data/{name}")
-    store = store_of(tmp_path)
-    assert len(store.entries()) == 1
-    (tmp_path / "..data").unlink()
-    (tmp_path / "..data").symlink_to(second.name)
+        assert is_shown(store, "a.test", today)
+        assert [text.partition(" in ")[2] for text in warnings] == ["1 days: renew it"]
+        store.reload()
+    clock.advance(1.5 * 24 * 3600)
     assert store.reload().problems == ()
-    assert is_shown(store, "a.test", new)
+    assert is_shown(store, "a.test", tomorrow)
+    assert len(warnings) == 1
 
 
 def test_reload_of_the_authority_of_clients(tmp_path: Path) -> None:

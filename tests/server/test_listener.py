@@ -1,19 +1,16 @@
-"""Caps, doors and sockets: who comes in, as whom, and what is opened."""
+"""Caps and doors: who comes in, and as whom."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 
 import pytest
 
 from gateway.deadlines import Sweep
 from gateway.exchange import Connection
-from gateway.server.listener import Caps, Door, Entrance, client_prefix, open_socket
+from gateway.server.listener import Caps, Door, Entrance, client_prefix
 from gateway.server.proxy_protocol import MAX_V2, SIGNATURE
-from gateway.server.settings import Bind, ListenerConfig, parse_bind
+from gateway.server.settings import ListenerConfig
 from tests.kit.transport import FakeLoop, FakeTransport
 
 # Caps
@@ -296,100 +293,3 @@ def test_draining_and_losing_a_waiting_door() -> None:
     gone.lose(ConnectionResetError())
     hall.loop.run()
     assert (drained.aborted, hall.waiting, len(hall.entrance.caps)) == (True, 0, 0)
-
-
-# Sockets
-
-
-def has_ipv6() -> bool:
-    try:
-        open_socket(Bind("::1", 0), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="sysctl -w net.ipv6.conf.all.disable_ipv6=0")
-
-
-@pytest.fixture
-def unix(tmp_path: Path) -> Bind:
-    return Bind("", 0, str(tmp_path / "g.sock"))
-
-
-def test_a_tcp_socket() -> None:
-    """Listens, does not block, and its port can be bound again at once after a restart."""
-    with closing(open_socket(parse_bind("127.0.0.1:0"), 5)) as opened:
-        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
-        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
-        assert not opened.getblocking()
-        with socket.create_connection(opened.getsockname()):
-            pass
-
-
-def test_a_busy_port() -> None:
-    """Is an OSError, and no descriptor is left behind."""
-    with closing(open_socket(parse_bind("127.0.0.1:0"), 5)) as opened, pytest.raises(OSError, match="in use"):
-        open_socket(Bind("127.0.0.1", opened.getsockname()[1]), 5)
-
-
-@needs_ipv6
-def test_a_dual_stack_socket() -> None:
-    """`[::]` and no host at all take clients of both families."""
-    for text in ("[::]:0", ":0"):
-        with closing(open_socket(parse_bind(text), 5)) as opened:
-            port = opened.getsockname()[1]
-            assert opened.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
-            for host in ("127.0.0.1", "::1"):
-                with socket.create_connection((host, port)):
-                    pass
-
-
-@needs_ipv6
-def test_an_ipv6_address_of_its_own() -> None:
-    """Any other IPv6 address is that address only, so that the IPv4 port stays free for another listener."""
-    with closing(open_socket(parse_bind("[::1]:0"), 5)) as opened:
-        assert opened.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
-        with closing(open_socket(Bind("127.0.0.1", opened.getsockname()[1]), 5)):
-            pass
-
-
-def test_a_unix_socket_is_for_its_group(unix: Bind) -> None:
-    """Owner and group may connect, nobody else."""
-    with closing(open_socket(unix, 5)):
-        assert Path(unix.path).stat().st_mode & 0o777 == 0o660
-
-
-def test_a_stale_unix_socket(unix: Bind) -> None:
-    """What a dead process left behind is replaced."""
-    open_socket(unix, 5).close()
-    assert Path(unix.path).is_socket()
-    with closing(open_socket(unix, 5)), socket.socket(socket.AF_UNIX) as client:
-        client.connect(unix.path)
-
-
-def test_a_unix_socket_in_use(unix: Bind) -> None:
-    """A living process keeps its socket, even while its queue is full and a connect would wait."""
-    with closing(open_socket(unix, 0)), ExitStack() as clients:
-        for _ in range(3):
-            client = clients.enter_context(socket.socket(socket.AF_UNIX))
-            client.setblocking(False)
-            with suppress(BlockingIOError):
-                client.connect(unix.path)
-            with pytest.raises(OSError, match="in use"):
-                open_socket(unix, 5)
-        assert Path(unix.path).is_socket()
-
-
-def test_a_file_that_is_no_socket(unix: Bind) -> None:
-    """Is never deleted, whatever its name."""
-    Path(unix.path).write_text("precious")
-    with pytest.raises(OSError, match="in use"):
-        open_socket(unix, 5)
-    assert Path(unix.path).read_text() == "precious"
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """Is an OSError, too."""
-    with pytest.raises(FileNotFoundError):
-        open_socket(Bind("", 0, str(tmp_path / "no" / "g.sock")), 5)
