@@ -13,7 +13,7 @@ class Retry(Enum):
     """When another attempt is allowed (house rule; RFC 9110 §9.2.2)."""
 
     NEVER = "never"
-    OTHER_ENDPOINT = "other endpoint"  # nothing was sent: any method, at another endpoint
+    OTHER_ENDPOINT = "other endpoint"  # nothing was sent: any method, at another endpoint if there is one
     IDEMPOTENT = "idempotent"  # idempotent methods, no response byte received, body still held whole
 
 

@@ -6,37 +6,53 @@ deliver it, relay the body. Every fault of either side ends here, as another att
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.deadlines import Sweep
+from gateway.delivery import Delivery, passed_trailers
 from gateway.eager import EagerTask, Wait
-from gateway.errors import Cause, ClientFault, Fault, GatewayFault, Retry, UpstreamFault
+from gateway.errors import Cause, Fault, GatewayFault, UpstreamFault
 from gateway.exchange import Exchange
-from gateway.hooks import Route, UpstreamHead
+from gateway.hooks import UpstreamHead
 from gateway.http.codec import request_head
-from gateway.http.message import Request, Response
+from gateway.http.message import Response
 from gateway.pipeline import accept, deliver, deliver_reply, refuse
-from gateway.request_sender import RequestSender
+from gateway.request_sender import RequestSender, body_sender
 from gateway.server.turn import Turn
-from gateway.spool import Spool
-from gateway.tunnel import Tunnel
+from gateway.spool import Disk, DiskThreads
 from gateway.upstream.http1 import UpstreamConnection
+from gateway.upstream.retries import FailedAttempts
 from gateway.upstream.upstream import Endpoint, Upstream
-from gateway.upstream_head import upstream_head
+from gateway.upstream_head import upgrade_of, upstream_head
 
-IDEMPOTENT = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"PUT", b"REPORT", b"SEARCH"})
+# Calls back in so many seconds; the loop's call_later.
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 
 
 class Proxy:
-    """Takes exchanges to the origin and back. One per worker; holds nothing about any exchange."""
+    """Takes exchanges to the origin and back. One per worker; holds nothing about any exchange.
 
-    __slots__ = ("clock", "crashed", "sweep")
+    `later` is the running loop's unless it is given: the pause before a retry is shorter than a turn of the sweep.
+    So is `disk`: the loop waits for none.
+    """
 
-    def __init__(self, clock: Callable[[], float], sweep: Sweep, crashed: Callable[[BaseException], None]) -> None:
+    __slots__ = ("clock", "crashed", "disk", "later", "sweep")
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        sweep: Sweep,
+        crashed: Callable[[BaseException], None],
+        later: Later | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         self.clock = clock
         self.sweep = sweep
         self.crashed = crashed
+        self.later = later or asyncio.get_running_loop().call_later
+        self.disk = disk or DiskThreads(asyncio.get_running_loop())
 
     def forward(self, exchange: Exchange, downstream: Turn) -> _Forwarding:
         """Starts at once; what it returns can be cancelled with the client's fault."""
@@ -51,11 +67,11 @@ class _Forwarding:
     """
 
     __slots__ = (
-        "_began", "_connection", "_downstream", "_endpoint", "_exchange", "_head", "_proxy", "_sender", "_settings",
-        "_task", "_upgrade", "_upstream", "_wait", "done",
+        "_began", "_connection", "_downstream", "_endpoint", "_exchange", "_failures", "_head", "_proxy", "_sender",
+        "_settings", "_task", "_upgrade", "_upstream", "_wait", "done",
     )  # fmt: skip
 
-    _began: float  # loop time at which the request was sent
+    _began: float  # loop time at which the attempt began, and the request was sent
     _endpoint: Endpoint | None  # picked for the attempt under way, or for the first one
     _connection: UpstreamConnection | None
     _head: UpstreamHead
@@ -70,6 +86,7 @@ class _Forwarding:
         self._upstream: Upstream = exchange.site.upstreams[route.upstream]
         self._sender: RequestSender | None = None
         self._upgrade = b""
+        self._failures: FailedAttempts | None = None
         self._connection = None
         self._endpoint = None
         self._task: EagerTask | None = None
@@ -108,18 +125,18 @@ class _Forwarding:
 
     def _answered(self) -> None:
         """The response head has come, or the attempt has failed."""
-        exchange = self._exchange
         connection = self._connection
         try:
             response: Response = self._wait.result()
-            exchange.upstream_seconds = self._proxy.clock() - self._began
+            if not self._is_answer(response):
+                self._go_on(self._run())
+                return
             streaming = self._deliver(connection, response)  # type: ignore[arg-type]
         except UpstreamFault as fault:
-            if not self._may_retry(fault):
-                self._end(fault)
-            else:
-                self._release()
+            if self._another(fault):
                 self._go_on(self._run())
+            else:
+                self._end(fault)
         except Exception as error:  # noqa: BLE001
             self._end(error)
         else:
@@ -132,6 +149,8 @@ class _Forwarding:
         try:
             await streaming
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, UpstreamFault):
+                self._attempt_failed(error.cause)
             self._end(error)
         else:
             self._end(None)
@@ -144,6 +163,10 @@ class _Forwarding:
         self.done = True
         if self._connection is not None:
             self._release()
+        if self._sender is not None:
+            self._sender.close()
+        if self._failures is not None:
+            self._failures.leave()
         if error is None:
             return
         if not isinstance(error, Fault):
@@ -190,47 +213,94 @@ class _Forwarding:
 
     async def _attempts(self) -> None:
         """Asks one endpoint after the other, as long as the table of errors.py allows."""
-        exchange, upstream, timeouts = self._exchange, self._upstream, self._settings.timeouts
+        exchange = self._exchange
         request = exchange.request
         if request.upgrade:
-            self._upgrade = _upgrade(request, exchange.route)
+            self._upgrade = upgrade_of(request, exchange.route)
         if request.length:
-            self._sender = await self._body_sender()
-        self._head = upstream_head(exchange, upstream)
-        tried: set[Endpoint] | tuple[()] = ()
-        failure: UpstreamFault | None = None
+            self._sender = await body_sender(exchange, self._downstream, self._proxy.disk)
+        self._head = upstream_head(exchange, self._upstream)
         while True:
-            # A pick is a turn: where there was no idle connection to take, the first one counts.
-            endpoint = self._endpoint or upstream.pick(exchange, tried)
-            self._endpoint = endpoint
-            exchange.endpoint = endpoint.name
-            exchange.attempts += 1
             try:
-                connection = endpoint.pool.take() or await endpoint.pool.acquire(timeouts)
-            except UpstreamFault as fault:
-                tried = {*tried, endpoint}
-                if len(tried) >= len(upstream.endpoints) or not self._may_retry(fault):
-                    raise
-                self._endpoint = None
-                continue
-            self._connection = connection
-            try:
-                if failure is not None and self._sender is not None and not self._sender.replayable:
-                    raise failure  # while it was made, more of the body has come than is kept
+                connection = await self._connected()
                 self._began = self._ask(connection)
                 response = await connection.wait_head()
-                exchange.upstream_seconds = self._proxy.clock() - self._began
-                streaming = self._deliver(connection, response)
-                if streaming is not None:
-                    await streaming
-                return
+                if self._is_answer(response):
+                    streaming = self._deliver(connection, response)
+                    if streaming is not None:
+                        await streaming
+                    return
             except UpstreamFault as fault:
-                if fault is failure or not self._may_retry(fault):
+                if not self._another(fault):
                     raise
-                failure = fault
-            finally:
-                if self._connection is not None:
-                    self._release()
+
+    async def _connected(self) -> UpstreamConnection:
+        """The connection for an attempt, as the failed ones before it want it."""
+        exchange, failures = self._exchange, self._failures
+        fresh = False
+        if failures is not None:
+            if failures.seconds:
+                pause = Wait()
+                self._proxy.later(failures.seconds, pause.wake)
+                await pause
+            self._endpoint, fresh = failures.endpoint, failures.fresh
+        # A pick is a turn: where there was no idle connection to take, the first one counts.
+        self._endpoint = endpoint = self._endpoint or self._upstream.pick(exchange)
+        exchange.endpoint = endpoint.name
+        exchange.attempts += 1
+        self._began = self._proxy.clock()
+        connection = None if fresh else endpoint.pool.take()
+        if connection is None:
+            connection = await endpoint.pool.acquire(self._settings.timeouts, fresh=fresh)
+        self._connection = connection
+        return connection
+
+    def _is_answer(self, response: Response) -> bool:
+        """The attempt has brought a response: whether it is the answer; if not, another attempt is to be made."""
+        self._exchange.upstream_seconds = seconds = self._proxy.clock() - self._began
+        if self._failures is not None:
+            self._failures.over(answered=True)
+        endpoint = self._endpoint
+        if endpoint is not None and endpoint.report is not None:
+            endpoint.report(response.status, seconds, None)
+        retries = self._upstream.retries
+        return not retries.statuses or retries.wanted(response) or not self._may_follow(None)
+
+    def _another(self, fault: UpstreamFault) -> bool:
+        """The attempt has failed: whether another one is to be made."""
+        self._attempt_failed(fault.cause)
+        follows = self._may_follow(fault)
+        if follows:
+            fault.__traceback__ = None  # its frames know the connection, which keeps its fault: a cycle
+        return follows
+
+    def _attempt_failed(self, cause: Cause) -> None:
+        """Whoever watches the endpoint hears of it, but for what was no fault of its: a kept connection was closed."""
+        connection, endpoint = self._connection, self._endpoint
+        if self._failures is not None:
+            self._failures.over(answered=False)
+        stale = connection is not None and connection.parked and cause is Cause.CLOSED_BEFORE_HEAD
+        if endpoint is not None and endpoint.report is not None and not stale:
+            endpoint.report(0, self._proxy.clock() - self._began, cause)
+
+    def _may_follow(self, fault: UpstreamFault | None) -> bool:
+        """Whether another attempt may follow a failed one, or a response that is not wanted; never once a byte of a
+        response has been passed on. The connection is given back then."""
+        connection, sender = self._connection, self._sender
+        if self._downstream.started or (sender is not None and not sender.replayable) or self._endpoint is None:
+            return False
+        stale = False
+        if fault is not None and connection is not None:
+            if connection.received:
+                return False
+            stale = connection.parked and fault.cause is Cause.CLOSED_BEFORE_HEAD
+        failures = self._failures = self._failures or FailedAttempts(self._upstream)
+        if not failures.another(self._exchange, self._endpoint, fault, stale=stale):
+            return False
+        if sender is not None:
+            sender.hold()
+        self._release()
+        return True
 
     def _release(self) -> None:
         """Gives the connection back, once: after that it may be another exchange's already."""
@@ -239,46 +309,23 @@ class _Forwarding:
         if connection is not None and endpoint is not None:
             endpoint.pool.release(connection)
 
-    def _may_retry(self, fault: UpstreamFault) -> bool:
-        """Whether another attempt is allowed (RFC 9110 §9.2.2); never once a byte of a response has come."""
-        retry = fault.cause.retry
-        if self._downstream.started or (self._connection is not None and self._connection.received):
-            return False
-        if retry is Retry.NEVER or self._exchange.attempts > self._upstream.retries:
-            return False
-        if self._sender is not None and not self._sender.replayable:
-            return False
-        return not fault.sent or (retry is Retry.IDEMPOTENT and self._exchange.request.method in IDEMPOTENT)
-
-    async def _body_sender(self) -> RequestSender:
-        """What sends the request body: as it comes, or, buffered, once it is here as a whole."""
-        buffering, limit = self._settings.buffering, self._settings.body_limit
-        if not buffering.request:
-            drop = self._exchange.route.plan.drop_request
-            return RequestSender(self._exchange.request.length, self._downstream, limit, drop=drop)
-        spool = Spool(buffering.folder, buffering.request)
-        try:
-            self._downstream.read_body(spool, limit)
-            await spool.whole
-        except BaseException:
-            spool.close()
-            raise
-        return RequestSender(spool.size, None, limit, spool)
-
     def _ask(self, connection: UpstreamConnection) -> float:
         """Sends the request; returns when that was."""
         head, upgrade = self._head, self._upgrade
         host = head.host or self._endpoint.host_header  # type: ignore[union-attr]  # it has been picked
         connection.on_informational = self._informational
+        timeouts, retries = self._settings.timeouts, self._upstream.retries
+        if retries.per_try is not None:
+            timeouts = retries.times(timeouts, self._exchange)
         began = self._proxy.clock()
         if self._sender is None:
             framing = b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade if upgrade else b""
             rendered = request_head(head.method, head.target, host, head.fields, head.block + framing)
-            connection.start(head.method, rendered, self._settings.timeouts, upgrade=bool(upgrade))
+            connection.start(head.method, rendered, timeouts, upgrade=bool(upgrade))
         else:
             lines = head.block + self._sender.framing
             rendered = request_head(head.method, head.target, host, head.fields, lines)
-            self._sender.send(connection, head.method, rendered, self._settings.timeouts)
+            self._sender.send(connection, head.method, rendered, timeouts)
         return began
 
     def _informational(self, response: Response) -> None:
@@ -291,78 +338,21 @@ class _Forwarding:
         """Answers with `response`; returns what is still to be awaited, None if all has been said."""
         exchange, downstream, settings = self._exchange, self._downstream, self._settings
         status = response.status
-        if status == 101:
-            return self._tunnel(connection, response)
         if status in settings.intercept:
             reply = exchange.site.error_reply(exchange, status, "", "")
             self._release()  # kept if the origin's page is here whole, closed if it is not
             downstream.reply(deliver_reply(exchange, reply))
             return None
-        accept(exchange, response)
-        deliver(exchange, response)
         if connection.complete:
-            pieces, trailers = connection.chunks, connection.trailers
+            accept(exchange, response)
+            deliver(exchange, response)
+            pieces, trailers = connection.chunks, passed_trailers(exchange, response, connection.trailers)
             self._release()  # before the client's next request, which may want it
             downstream.start(response, pieces, complete=True, trailers=trailers)
             return None
+        delivery = Delivery(exchange, downstream, connection, response, self._release)
+        if status == 101:
+            return delivery.tunnel(self._upgrade, self._proxy.sweep, self._proxy.clock)
         if settings.buffering.response and not response.is_event_stream:
-            return self._deliver_spooled(connection, response)
-        return self._stream(connection, response)
-
-    async def _stream(self, connection: UpstreamConnection, response: Response) -> None:
-        """Passes the body on as it comes."""
-        downstream = self._downstream
-        pieces, connection.chunks = connection.chunks, []
-        downstream.start(response, pieces)
-        body = connection.relay(downstream)
-        downstream.follow(connection)  # behind relay(), which makes the connection read on
-        await body
-        trailers = connection.trailers
-        self._release()
-        downstream.finish(trailers)
-
-    async def _deliver_spooled(self, connection: UpstreamConnection, response: Response) -> None:
-        """Takes the body off the origin as fast as it comes, and lets the client read at its own pace."""
-        downstream, buffering = self._downstream, self._settings.buffering
-        spool = Spool(buffering.folder, buffering.response, connection)
-        try:
-            downstream.start(response, [])
-            downstream.follow(spool)
-            spool.drain_to(downstream)
-            await connection.relay(spool)
-            trailers = connection.trailers
-            self._release()  # the origin is free, however slow the client
-            spool.finish(trailers)
-            await spool.drained
-        finally:
-            spool.close()
-
-    async def _tunnel(self, connection: UpstreamConnection, response: Response) -> None:
-        exchange, downstream = self._exchange, self._downstream
-        upgrade = response.index.get(b"upgrade", b"")
-        if upgrade.lower() != self._upgrade:
-            raise UpstreamFault(Cause.UPGRADE_REFUSED, "101 to another protocol than was asked for")
-        accept(exchange, response)
-        deliver(exchange, response)
-        response.fields += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
-        idle = self._settings.timeouts.tunnel
-        client, early_up = downstream.upgrade(response)
-        origin, early_down = connection.detach()
-        tunnel = Tunnel(client, origin, idle, self._proxy.sweep, self._proxy.clock)
-        tunnel.join(early_up, early_down)
-        fault = await tunnel.over
-        exchange.received += tunnel.up.passed
-        downstream.tunnel_over(tunnel.down.passed, fault)
-
-
-def _upgrade(request: Request, route: Route) -> bytes:
-    """The upgrade that will be asked of the origin, b"" for none. Raises ClientFault if it comes with a body."""
-    token = request.upgrade
-    if not token:
-        return b""
-    settings: Any = route.settings
-    if not ((token == b"websocket" and settings.websocket) or token in settings.upgrades):
-        return b""
-    if request.length:
-        raise ClientFault(Cause.MALFORMED_REQUEST, "an upgrade with a body")
-    return token
+            return delivery.spool(self._proxy.disk)
+        return delivery.stream()

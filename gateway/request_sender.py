@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import Fault
+from gateway.errors import Cause, Fault, UpstreamFault
+from gateway.exchange import Exchange
 from gateway.http.chunked import chunk, last_chunk
 from gateway.http.fields import without
 from gateway.http.message import CHUNKED, Fields
-from gateway.spool import Spool
+from gateway.pipeline import nominated
+from gateway.spool import Disk, Spool
 
 if TYPE_CHECKING:
     from gateway.server.turn import Turn
@@ -56,7 +58,12 @@ class RequestSender:
         self.replayable = True
 
     def send(self, connection: UpstreamConnection, method: bytes, head: bytes, timeouts: Any) -> None:
-        """Starts the request on `connection`: the head, what there is of the body, then the rest as it comes."""
+        """Starts the request on `connection`: the head, what there is of the body, then the rest as it comes.
+
+        Raises UpstreamFault for another attempt with a body of which not all is here: it would arrive with a hole.
+        """
+        if self._reading and not self.replayable:
+            raise UpstreamFault(Cause.CLOSED_BEFORE_HEAD, "the body is not held any more")
         spool = self._spool
         connection.body_source = spool or self._downstream
         self._pending = [head, *self._copy]
@@ -67,12 +74,18 @@ class RequestSender:
             self._downstream.read_body(self, self._limit)
         elif begin and spool is not None and spool.size <= REPLAY:
             spool.drain_to(self)
-        elif connection.body_source is not None:  # the connection that failed may have paused it
+        elif connection.body_source is not None:  # hold() has paused it, or the connection that failed
             connection.body_source.resume()
         pending, self._pending = self._pending, None
         connection.start(method, b"".join(pending), timeouts, body=not self._finished)
         if begin and spool is not None and not self._finished:
             spool.drain_to(self)
+
+    def hold(self) -> None:
+        """Between two attempts nothing is read: it would outgrow the copy."""
+        source = self._spool or self._downstream
+        if source is not None:
+            source.pause()
 
     def write(self, piece: bytes) -> None:
         framed = chunk(piece) if self._chunked else piece
@@ -99,6 +112,11 @@ class RequestSender:
         if self._connection is not None:
             self._connection.abort(fault)
 
+    def close(self) -> None:
+        """Nothing more is sent: lets go of the spool, and of its file."""
+        if self._spool is not None:
+            self._spool.close()
+
     def _keep(self, framed: bytes) -> None:
         self._size += len(framed)
         if self._size > REPLAY:
@@ -106,3 +124,22 @@ class RequestSender:
             self._copy.clear()
         elif self.replayable:
             self._copy.append(framed)
+
+
+async def body_sender(exchange: Exchange, downstream: Turn, disk: Disk) -> RequestSender:
+    """What sends the request body: as it comes, or, buffered, once it is here as a whole. Raises ClientFault."""
+    settings, length = exchange.route.settings, exchange.request.length
+    buffering, limit = settings.buffering, settings.body_limit
+    if not buffering.request:
+        drop = exchange.route.plan.drop_request
+        if length == CHUNKED:  # what Connection names is no trailer either (RFC 9110 §7.6.1)
+            drop = drop.union(nominated(exchange.request.fields))
+        return RequestSender(length, downstream, limit, drop=drop)
+    spool = Spool(disk, buffering.folder, buffering.request, downstream)
+    try:
+        downstream.read_body(spool, limit)
+        await spool.whole
+    except BaseException:
+        spool.close()
+        raise
+    return RequestSender(spool.size, None, limit, spool)

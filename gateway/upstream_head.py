@@ -6,6 +6,9 @@ the client's fields come to is remembered with them (docs/decisions/0005), for t
 
 from __future__ import annotations
 
+from typing import Any
+
+from gateway.errors import Cause, ClientFault
 from gateway.exchange import Exchange
 from gateway.hooks import Route, UpstreamHead
 from gateway.http.codec import render_fields
@@ -47,3 +50,16 @@ def _host(request: Request, route: Route, upstream: Upstream) -> bytes:
     if policy == "preserve":
         return request.authority
     return b"" if policy == "endpoint" else str(policy).encode()
+
+
+def upgrade_of(request: Request, route: Route) -> bytes:
+    """The upgrade that will be asked of the origin, b"" for none. Raises ClientFault if it comes with a body."""
+    token = request.upgrade
+    if not token:
+        return b""
+    settings: Any = route.settings
+    if not ((token == b"websocket" and settings.websocket) or token in settings.upgrades):
+        return b""
+    if request.length:
+        raise ClientFault(Cause.MALFORMED_REQUEST, "an upgrade with a body")
+    return token if token != b"websocket" or request.method == b"GET" else b""  # RFC 6455 §4.1

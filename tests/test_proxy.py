@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import ClientFault, UpstreamFault
+from gateway.errors import Cause, ClientFault, UpstreamFault
 from gateway.exchange import Exchange
 from gateway.hooks import UpstreamHead
 from gateway.http.head import RequestHeadReader
-from gateway.proxy import IDEMPOTENT, upstream_head
+from gateway.proxy import upstream_head
+from gateway.upstream.retries import IDEMPOTENT
 from tests.kit.exchanges import make_exchange
-from tests.kit.messages import get, ok
+from tests.kit.messages import get, head, ok
 from tests.kit.site import Served, serve
 
 
@@ -65,8 +66,47 @@ def test_faults_are_told_apart() -> None:
     site.client >> get()
     site.client.reset()
     assert isinstance(site.last.fault, ClientFault)
-    site.origin.refusals = 1
+    site.origin.refusals = 2
     other = site.connect()
     other >> get()
+    site.later(0.5)
     assert isinstance(site.last.fault, UpstreamFault)
     other << b"HTTP/1.1 502"
+
+
+def test_every_attempt_is_reported_where_it_ends() -> None:
+    """Status, seconds and cause, once for each attempt; a body that breaks off is told behind its head."""
+    site = serve(endpoints=2, app={"balance": "first"})
+    told: list[tuple[int, int, float, Cause | None]] = []
+    for at, endpoint in enumerate(site.site.upstreams["app"].endpoints):
+        endpoint.report = lambda *outcome, at=at: told.append((at, *outcome))
+    site.origin.refusals = 1
+    site.client >> get()
+    site.origins[1] << b"GET /"
+    site.later(1)
+    site.origins[1] >> ok()
+    assert told == [(0, 0, 0.0, Cause.CONNECT_REFUSED), (1, 200, 1.0, None)]
+    for _ in range(2):  # one that has to connect, and one that finds a connection
+        told.clear()
+        site.client >> get()
+        site.origin << b"GET /"
+        site.later(1)
+        site.origin >> ok()
+        assert told == [(0, 200, 1.0, None)]
+    told.clear()
+    site.client >> get()
+    site.origin << b"GET /"
+    site.origin >> head("Content-Length: 5")
+    site.origin.fin()
+    assert told == [(0, 200, 0.0, None), (0, 0, 0.0, Cause.RESPONSE_INCOMPLETE)]
+
+
+def test_a_client_that_goes_is_no_failure_of_the_endpoint() -> None:
+    """Nothing is reported of an attempt that the client ended."""
+    site = serve()
+    told: list[int] = []
+    site.site.upstreams["app"].endpoints[0].report = lambda status, _seconds, _cause: told.append(status)
+    site.client >> get()
+    site.client.reset()
+    assert site.cause == "client_gone"
+    assert told == []

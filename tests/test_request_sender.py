@@ -11,7 +11,7 @@ from gateway.flow import Sink
 from gateway.http.message import CHUNKED
 from gateway.request_sender import REPLAY, RequestSender
 from gateway.spool import Spool
-from tests.kit.transport import HIGH_WATER
+from tests.kit.transport import HIGH_WATER, FakeDisk
 from tests.kit.upstream import TIMES, Wire
 
 HEAD = b"PUT / HTTP/1.1\r\nhost: o\r\n\r\n"
@@ -150,6 +150,31 @@ def test_too_much_to_send_again() -> None:
     assert (kept, sending.replayable, sending._copy) == (True, False, [])
 
 
+def test_a_body_with_a_hole_is_never_sent() -> None:
+    """Of what is not held any more there is no other attempt, whoever asks for one."""
+    client = Downstream(b"a" * REPLAY)
+    sending = sender(REPLAY + 1, client)
+    send(sending)
+    client.sink.write(b"b")
+    wire = Wire()
+    with pytest.raises(UpstreamFault):
+        send(sending, wire)
+    assert wire.transport.written == []
+
+
+def test_between_two_attempts_nothing_is_read() -> None:
+    """The source is held, and goes on with the next attempt; a body without a source has nothing to hold."""
+    client = Downstream(b"abc")
+    sending = sender(6, client)
+    send(sending)
+    sending.hold()
+    assert client.calls == ["pause"]
+    send(sending)
+    assert client.calls == ["pause", "resume"]
+    sender(0, None, spooled()).hold()
+    sender(0, None).hold()
+
+
 def test_a_body_that_breaks_off() -> None:
     """The origin must not take a part for the whole: its connection is cut."""
     client = Downstream(b"abc")
@@ -184,7 +209,7 @@ def test_an_abort_before_anything() -> None:
 
 
 def spooled(*pieces: bytes, memory: int = 1 << 20) -> Spool:
-    spool = Spool(None, memory)
+    spool = Spool(FakeDisk(), None, memory)
     for piece in pieces:
         spool.write(piece)
     spool.finish([])

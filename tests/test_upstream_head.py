@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ClientFault
 from gateway.exchange import Connection, Exchange
 from gateway.hooks import Plan, Route, UpstreamHead
 from gateway.http.head import RequestHeadReader
-from gateway.upstream_head import RENDERINGS, upstream_head
+from gateway.upstream_head import RENDERINGS, upgrade_of, upstream_head
 
 READER = RequestHeadReader()
 
@@ -80,3 +81,33 @@ def test_a_hook_that_drops_does_not_change_what_others_get() -> None:
     plain = upstream_head(exchange_of("X-D: 1", "B: 2", plan=Plan(drop_request=drop)), upstream())
     assert (edited.block, edited.fields) == (b"b: 2\r\n", [(b"x-new", b"1")])
     assert (plain.block, plain.fields) == (b"x-d: 1\r\nb: 2\r\n", [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "websocket", "listed", "upgrade"),
+    [
+        ("websocket", True, (), b"websocket"), ("WebSocket", True, (), b"websocket"), ("websocket", False, (), b""),
+        ("mqtt", True, (), b""), ("mqtt", True, (b"mqtt",), b"mqtt"),
+    ],
+)  # fmt: skip
+def test_the_upgrade_that_is_passed_on(asked: str, websocket: bool, listed: tuple[bytes, ...], upgrade: bytes) -> None:
+    """WebSocket unless it is switched off, others only where they are listed."""
+    exchange = exchange_of("Connection: upgrade", f"Upgrade: {asked}")
+    route = Route("r", Plan(), SimpleNamespace(websocket=websocket, upgrades=frozenset(listed)))
+    assert upgrade_of(exchange.request, route) == upgrade
+
+
+def test_a_websocket_is_asked_for_by_get() -> None:
+    """RFC 6455 §4.1; with another method it is an ordinary request."""
+    exchange = exchange_of("Connection: upgrade", "Upgrade: websocket")
+    exchange.request.method = b"POST"
+    route = Route("r", Plan(), SimpleNamespace(websocket=True, upgrades=frozenset()))
+    assert upgrade_of(exchange.request, route) == b""
+
+
+def test_an_upgrade_with_a_body_is_refused() -> None:
+    """Its bytes would be the tunnel's."""
+    exchange = exchange_of("Connection: upgrade", "Upgrade: websocket")
+    exchange.request.length = 5
+    with pytest.raises(ClientFault):
+        upgrade_of(exchange.request, Route("r", Plan(), SimpleNamespace(websocket=True, upgrades=frozenset())))

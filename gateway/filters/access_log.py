@@ -57,7 +57,8 @@ class Config(Model):
             "refresh_token", "secret", "session", "sig", "signature", "token",
         ]
     )  # fmt: skip
-    """Query keys whose values are replaced by `[redacted]`, in the query and in the Referer."""
+    """Query keys whose values are replaced by `[redacted]`, in the query and in the Referer, whose user and password
+    always are."""
     redact_headers: list[str] = Field(default=["authorization", "cookie", "proxy-authorization", "x-api-key"])
     """Of the fields named under `headers`, those whose values are replaced by `[redacted]`."""
 
@@ -105,7 +106,7 @@ def _open(config: Config, shared: Shared) -> Callable[[bytes], None]:
     try:
         return shared.open_log(output)
     except OSError as error:
-        raise ValueError(f"cannot open the access log {output}: {os.strerror(error.errno or 0)}") from error
+        raise ValueError(f"output: cannot open the access log {output}: {os.strerror(error.errno or 0)}") from error
 
 
 def _discard(_line: bytes) -> None:
@@ -165,11 +166,14 @@ def _getters(config: Config, route: str) -> dict[str, _Getter]:
     secret = frozenset(name.lower() for name in config.redact_headers)
     headers = [(name.lower(), name.lower().encode()) for name in config.headers]
 
+    def shown(name: str, value: bytes) -> bytes:
+        if name in secret:
+            return REDACTED
+        return _redact_url(value, redact) if name == "referer" else value
+
     def fields(exchange: Exchange, moment: _Moment) -> dict[str, str]:
         index = exchange.request.index
-        return {
-            name: text(REDACTED if name in secret else index[key], moment.most) for name, key in headers if key in index
-        }
+        return {name: text(shown(name, index[key]), moment.most) for name, key in headers if key in index}
 
     def referer(exchange: Exchange, moment: _Moment) -> str:
         return text(_redact_url(exchange.request.index.get(b"referer", b""), redact), moment.most)
@@ -225,9 +229,14 @@ def _status(exchange: Exchange) -> int:
 
 
 def _redact_url(url: bytes, redact: Callable[[bytes], bytes]) -> bytes:
-    """A Referer with the secrets of its query gone."""
-    before, mark, query = url.partition(b"?")
-    return before + mark + redact(query)
+    """A Referer with its secrets gone: user and password, and those of its query and fragment."""
+    page, mark, fragment = url.partition(b"#")
+    where, question, query = page.partition(b"?")
+    scheme, slashes, rest = where.partition(b"//")
+    host, slash, path = rest.partition(b"/")
+    if b"@" in host:
+        where = scheme + slashes + REDACTED + b"@" + host.rpartition(b"@")[2] + slash + path
+    return where + question + redact(query) + mark + redact(fragment)
 
 
 def _time_text(wall: float) -> str:
@@ -326,7 +335,7 @@ def _quick_renderer(config: Config, shared: Shared, render: _Render) -> _Render:
 
 def _words(agent: bytes, referer: bytes, redact: Callable[[bytes], bytes]) -> bytes:
     """What a client says of itself, as part of a line; b"" if `render` must write the line."""
-    if b"?" in referer:
+    if referer:
         referer = _redact_url(referer, redact)
     if len(agent) + len(referer) > _LONGEST_WORDS or (agent + referer).translate(None, PLAIN):
         return b""

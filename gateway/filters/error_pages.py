@@ -139,11 +139,13 @@ _Pieces = tuple[list[bytes], bytes]
 
 def build_error_reply(
     config: Config, shared: Shared, make_id: Callable[[], bytes] | None = None
-) -> Callable[[Exchange, int, str, str], Response]:
-    """A function (exchange, status, token, detail) -> Response, whose body and fields the caller may change.
+) -> Callable[..., Response]:
+    """A function (exchange, status, token, detail, message) -> Response, whose body and fields the caller may change.
 
-    `token` is a Cause's, or any other word; `detail` is shown only with `config.detail`. An exchange that has no id yet
-    is given one by `make_id`. Raises ValueError for a template that cannot be read or names an unknown variable.
+    `token` is a Cause's, or any other word; `detail` is shown only with `config.detail`; an operator's `message`
+    replaces our own sentence. An exchange that has no id yet
+    is given one by `make_id`. Raises ValueError with a line for each template that cannot be read or names an unknown
+    variable.
     """
     templates = _load(config, shared)
     own = {kind: _page_fields(kind, config) for kind in _KINDS}
@@ -155,7 +157,7 @@ def build_error_reply(
     def choose(accept: bytes | None) -> str:
         return _KINDS[negotiate(accept, _OFFERS)]
 
-    def error_reply(exchange: Exchange, status: int, token: str, detail: str) -> Response:
+    def error_reply(exchange: Exchange, status: int, token: str, detail: str, message: str = "") -> Response:
         if config.format != "auto":
             kind: str = config.format
         else:
@@ -163,7 +165,9 @@ def build_error_reply(
             # Against filling the memory with long values: those are read anew each time.
             kind = choose(accept) if accept is None or len(accept) <= 256 else choose.__wrapped__(accept)
         template = templates.get((kind, status))
-        if config.detail:
+        if message:
+            pieces, plain = _prepare(kind, status, template, message)
+        elif config.detail:
             # Lone surrogates, left by decoding what was no text, cannot be written as UTF-8.
             more = detail[:LONGEST_DETAIL].encode("utf-8", "replace").decode("utf-8")
             sentence = _sentence(status, token)
@@ -247,17 +251,24 @@ def _fill(template: str, values: dict[str, str]) -> list[bytes]:
 def _load(config: Config, shared: Shared) -> dict[tuple[str, int], str]:
     """Templates by form and status: the exact status before the class before `default`."""
     found: dict[tuple[str, int], str] = {}
+    problems: list[str] = []
     for key in sorted(config.templates, key=lambda name: (name == "default", name.endswith("xx"))):
         for path in config.templates[key]:
-            kind = _SUFFIXES.get(Path(path).suffix.lower())
+            kind = _SUFFIXES.get(Path(path).suffix.lower(), "")
             where = f"error_pages.templates.{key}"
-            if kind is None:
-                raise ValueError(f"{where}: {path!r} must end in .html, .json or .txt")
-            text = _read(where, shared.folder / path)
+            try:
+                if not kind:
+                    raise ValueError(f"{where}: {path!r} must end in .html, .json or .txt")
+                text = _read(where, shared.folder / path)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
             statuses = [int(key)] if key.isdigit() else range(400, 600)
             for status in statuses:
                 if key in ("default", str(status), f"{status // 100}xx"):
                     found.setdefault((kind, status), text)
+    if problems:
+        raise ValueError("\n".join(problems))
     return found
 
 
@@ -270,11 +281,14 @@ def _read(where: str, path: Path) -> str:
         raise ValueError(f"{where}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{where}: {path} is not UTF-8 text") from None
+    problems: list[str] = []
     for variable in _VARIABLE.finditer(text):
         name = variable[2]
         if variable[1] is None and name not in _VARIABLES:
             near = difflib.get_close_matches(name, _VARIABLES, 1)
             advice = f"did you mean ${{{near[0]}}}?" if near else "write $${ for a literal ${"
             line = text.count("\n", 0, variable.start()) + 1
-            raise ValueError(f"{where}: {path}:{line}: ${{{name}}} is not known: {advice}")
+            problems.append(f"{where}: {path}:{line}: ${{{name}}} is not known: {advice}")
+    if problems:
+        raise ValueError("\n".join(problems))
     return text

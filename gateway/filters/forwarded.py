@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Annotated, Literal, TypeAlias
 
 from gateway.errors import Cause
-from gateway.exchange import Exchange, Verdict
+from gateway.exchange import Connection, Exchange, Verdict
 from gateway.hooks import Hooks, Shared, UpstreamHead
 from gateway.http.fields import is_token
 from gateway.http.forwarded import ForwardedElement, format_element, format_node
@@ -68,6 +68,10 @@ class Config(Model):
 
     x_forwarded: bool = True
     """Send `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`."""
+    port: Literal["listener", "host"] = "listener"
+    """What `X-Forwarded-Port` says: the port of the `listener`, which no client can choose; or the one in the client's
+    `host` field, else its scheme's, for listeners that are published under another port, as in a container. What a
+    trusted peer says counts before either."""
     forwarded: bool = False
     """Send `Forwarded` (RFC 7239)."""
     obfuscate: bool = False
@@ -87,7 +91,7 @@ class Config(Model):
 def build(config: Config, shared: Shared) -> Hooks:
     """Drops, writes and counts; the fields of an ordinary request are rendered once per connection."""
     if config.obfuscate and config.x_forwarded:
-        shared.warn("forwarded.obfuscate hides nothing while x_forwarded sends the address: set x_forwarded: false")
+        shared.warn("forwarded.obfuscate: it hides nothing while x_forwarded sends the address: set x_forwarded: false")
     via = _request_via(config, shared)
     shown = _NAME if config.via == "auto" else via  # clients need not tell our machines apart
     drop = IDENTITY | ({b"via"} if via else frozenset())
@@ -200,6 +204,7 @@ def _writer(config: Config, via: bytes) -> Callable[[Exchange, UpstreamHead], No
 
 def _renderer(config: Config) -> Callable[[Exchange, Request], Fields]:
     hide = _obfuscator() if config.obfuscate else format_node
+    by_host = config.port == "host"
 
     def render(exchange: Exchange, request: Request) -> Fields:
         """The fields about the client, from verified facts; of the request only what a trusted peer said of its own."""
@@ -213,8 +218,13 @@ def _renderer(config: Config) -> Callable[[Exchange, Request], Fields]:
             fields.append((b"x-forwarded-proto", scheme))
             if host:
                 fields.append((b"x-forwarded-host", host))
-            told = _told_port(request) if exchange.trusted else b""
-            fields.append((b"x-forwarded-port", told or _port_of(host) or port))
+            if exchange.trusted:
+                port = _told_port(request) or _port_of(host) or port
+            elif by_host:
+                port = _port_of(host) or port
+            else:
+                port = _listening(exchange.connection) or port
+            fields.append((b"x-forwarded-port", port))
         if config.x_real_ip and exchange.client:
             fields.append((b"x-real-ip", exchange.client.encode("ascii")))
         if config.forwarded:
@@ -260,6 +270,13 @@ def _told_port(request: Request) -> bytes:
 
 
 def _port_of(authority: bytes) -> bytes:
-    """The port a client wrote, which is the one it reached even where a published port differs from the listener's."""
+    """The port in a Host field."""
     _, colon, port = authority.rpartition(b":")
     return port if colon and port.isdigit() else b""
+
+
+def _listening(connection: Connection) -> bytes:
+    """The port of the listener; b"" where it has none, or the system has chosen it."""
+    local = connection.local
+    port = b"" if local.startswith("unix:") else _port_of(local.encode())
+    return b"" if port == b"0" else port

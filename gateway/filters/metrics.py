@@ -43,6 +43,7 @@ def build(shared: Shared) -> Hooks:
     errors: dict[str, int] = {}
     verdicts: dict[str, int] = {}
     bounds = LATENCY
+    failed = shared.failed
 
     def log(exchange: Exchange) -> None:
         response = exchange.response
@@ -72,6 +73,8 @@ def build(shared: Shared) -> Hooks:
         if fault is not None:
             word = fault.cause.word
             values[errors.get(word) or errors.setdefault(word, _error(metrics, word))] += 1
+            if failed is not None:
+                failed(exchange)
         if exchange.verdict is not None:
             by = exchange.verdict.by
             values[verdicts.get(by) or verdicts.setdefault(by, _verdict(metrics, by))] += 1

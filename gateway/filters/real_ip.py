@@ -57,7 +57,7 @@ def build(config: Config, shared: Shared) -> Hooks:
     """No hook at all when nobody is trusted."""
     if not config.trusted:
         return Hooks()
-    ranges = AddressSet(_networks(config, shared))
+    ranges = AddressSet(_networks(config))
     unix = "unix" in config.trusted
     name = config.header.encode()
     read = _reader(name, ranges)
@@ -91,13 +91,11 @@ def build(config: Config, shared: Shared) -> Hooks:
     return Hooks(identify=identify, prepare=prepare, drop_request=frozenset({name}))
 
 
-def _networks(config: Config, shared: Shared) -> Iterator[Network]:
+def _networks(config: Config) -> Iterator[Network]:
     for entry in config.trusted:
         if entry == "private":
             yield from PRIVATE
         elif not isinstance(entry, str):
-            if entry.prefixlen == 0:
-                shared.warn(f"real_ip.trusted: {entry} trusts everyone, so anyone may claim any address")
             yield entry
 
 

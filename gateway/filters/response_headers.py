@@ -48,6 +48,6 @@ def build(config: Config, shared: Shared) -> Hooks:
 
     return Hooks(
         deliver=deliver if constant or rendered else None,
-        drop_response=frozenset(name.encode() for name in config.remove),
+        drop_response=set_here.union(name.encode() for name in config.remove),
         set_response=tuple(replaced.constant),
     )

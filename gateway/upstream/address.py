@@ -57,7 +57,8 @@ def parse_endpoint(url: str) -> EndpointAddress:
     if not colon or scheme not in _PORTS or not rest.startswith("//"):
         if "://" in url:
             raise ValueError(f"{url!r}: {scheme} is not spoken to an endpoint: {_FORMS}")
-        raise ValueError(f"{url!r} is not an endpoint: {_FORMS}, for example http://{url or 'app:3000'}")
+        meant = f"127.0.0.1:{url.strip(':')}" if url.strip(":").isdigit() else url or "app:3000"
+        raise ValueError(f"{url!r} is not an endpoint: {_FORMS}, for example http://{meant}")
     authority = rest[2:]
     for mark, what, advice in (
         ("#", "a fragment", "leave it away"),

@@ -88,4 +88,7 @@ class Dialer:
                 raise  # it is there, and not the one we want
             except OSError as error:
                 failure = error
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it knows this frame, which knows it: a cycle

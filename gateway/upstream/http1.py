@@ -8,9 +8,7 @@ waits is woken as the last act of a callback, because it may start the next exch
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
-from typing import cast
 
 from gateway.deadlines import NEVER, Sweep
 from gateway.eager import Wait
@@ -18,6 +16,7 @@ from gateway.errors import Cause, Fault, UpstreamFault
 from gateway.flow import Sink, Source
 from gateway.http.head import ResponseHeadReader
 from gateway.http.message import UNTIL_CLOSE, Fields, Malformed, Response
+from gateway.upstream.ends import end_of, last_words
 from gateway.upstream.framing import Body, ResponseHeads, UnboundedBody, body_of
 from gateway.upstream.keep_alive import idle_hint, keeps_alive
 from gateway.upstream.timeouts import Timeouts
@@ -39,13 +38,14 @@ class UpstreamConnection(asyncio.Protocol):
     on_informational  called with every 1xx but 101
     deadline, expire  for the Sweep: head, between two reads, stalled write, idle, closing
     place             where the pool has put it
+    parked            has been without an exchange, so that its origin may have closed it before the next one came
     """
 
     __slots__ = (
         "_body", "_body_wait", "_early", "_fault", "_full", "_head_wait", "_heads", "_held", "_idle_hint",
         "_keep_alive", "_keep_alive_field", "_now", "_on_lost", "_paused", "_phase", "_request_done", "_response",
         "_sink", "_stalled", "_sweep", "_timeouts", "_transport", "_upgrade", "body_source", "bytes_sent", "chunks",
-        "complete", "deadline", "on_informational", "place", "received", "reusable", "trailers",
+        "complete", "deadline", "on_informational", "parked", "place", "received", "reusable", "trailers",
     )  # fmt: skip
 
     _body: Body  # while the phase is BODY
@@ -67,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive_field: bytes | None = None
         self._stalled = False
         self.place = 0
+        self.parked = False
         self._reset()
         self._phase = CLOSED  # until there is a transport
 
@@ -106,6 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Between two exchanges: forgets the last one, watches for a close or stray bytes, expires after `seconds`."""
         paused = self._paused
         self._reset()
+        self.parked = True
         self.deadline = self._now() + min(seconds, self._idle_hint)
         if paused:
             self._transport.resume_reading()
@@ -139,10 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
     def start(
         self, method: bytes, head: bytes, timeouts: Timeouts, *, body: bool = False, upgrade: bool = False
     ) -> None:
-        """Writes a request head (body bytes may be glued on); `body`: write() and finish() follow.
-
-        `upgrade` says that the request asked for one: only then a 101 is accepted.
-        """
+        """Writes a request head (body bytes may be glued on); `body`: write() and finish() follow; `upgrade`: the
+        request asks for one, so that a 101 is accepted."""
         self._heads.begin(method)
         self._timeouts = timeouts
         if self._phase != IDLE:
@@ -224,7 +224,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._phase == BODY:
             self._body_wait = wait
         else:
-            wait.fail(self._fault or self._new_fault(Cause.RESPONSE_INCOMPLETE, "no response to relay"))
+            wait.fail(self._fault or UpstreamFault(Cause.RESPONSE_INCOMPLETE, "no response to relay"))
         return wait
 
     def pause(self) -> None:
@@ -243,10 +243,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def detach(self) -> tuple[asyncio.Transport, bytes]:
-        """After a 101: the transport, for a protocol of the caller's, and what came behind the head.
-
-        The caller releases this connection to its pool when the tunnel is over.
-        """
+        """After a 101: the transport, for a protocol of the caller's, and what came behind the head. The caller
+        releases this connection to its pool when the tunnel is over."""
         self._phase = DETACHED
         self._sweep.discard(self)
         return self._transport, self._early
@@ -254,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
     # The response, as the wire brings it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport  # type: ignore[assignment]  # it is a whole one
         self._phase = IDLE
         self._sweep.add(self)
 
@@ -359,39 +357,39 @@ class UpstreamConnection(asyncio.Protocol):
     # Ends
 
     def eof_received(self) -> bool:
+        """The origin says that this was all; over TLS by its close_notify, for a bare end completes nothing there."""
         if self._phase == BODY and isinstance(self._body, UnboundedBody):
             self._end_body()
             if self._body_wait is not None:
                 self._body_wait.wake()
-        elif (fault := self._end_fault(None)) is not None:
-            self.abort(fault)
+        elif self._phase in (HEAD, BODY):
+            self.abort(self._end_fault(None))
         else:
             self.close()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sweep.discard(self)
-        fault = self._end_fault(exc)
+        self._on_lost(self)  # first: what follows may end the exchange, and nobody else may have this connection then
+        if self._phase in (HEAD, BODY):
+            data, exc, ended = last_words(self._transport, exc)
+            if data:
+                self.data_received(data)
+            if ended:
+                self.eof_received()
+        fault = self._end_fault(exc) if self._phase in (HEAD, BODY) else None
         self._phase = CLOSED
         self.reusable = False
-        self._on_lost(self)
         if fault is not None:
             self._tell(fault)
+        self.body_source = self.on_informational = None  # whoever asked knows us as well: a cycle
 
-    def _end_fault(self, error: Exception | None) -> UpstreamFault | None:
-        """What an end of the stream means in this phase."""
-        if self._phase not in (HEAD, BODY):
-            return None
-        cause = Cause.RESPONSE_INCOMPLETE
-        if not self.received:
-            cause = Cause.TLS_FAILED if isinstance(error, ssl.SSLError) else Cause.CLOSED_BEFORE_HEAD
-        return self._new_fault(cause, str(error or "end of stream"))
-
-    def _new_fault(self, cause: Cause, detail: str) -> UpstreamFault:
+    def _end_fault(self, error: Exception | None) -> UpstreamFault:
+        cause, detail = end_of(self._transport, error, received=self.received, first=not self.parked)
         return UpstreamFault(cause, detail, sent=self.bytes_sent > 0)
 
     def _fail(self, cause: Cause, detail: str) -> None:
-        self.abort(self._new_fault(cause, detail))
+        self.abort(UpstreamFault(cause, detail, sent=self.bytes_sent > 0))
 
     def _tell(self, fault: Fault) -> None:
         self._fault = fault

@@ -16,6 +16,7 @@ from gateway.deadlines import NEVER, Sweep
 from gateway.eager import Wait
 from gateway.errors import Cause, UpstreamFault
 from gateway.http.head import ResponseHeadReader
+from gateway.metrics import Values
 from gateway.upstream.http1 import UpstreamConnection
 from gateway.upstream.settings import PoolConfig
 from gateway.upstream.timeouts import Timeouts
@@ -38,12 +39,13 @@ class Wires(NamedTuple):
 class _Waiter:
     """An acquirer in line."""
 
-    __slots__ = ("deadline", "seconds", "wait")
+    __slots__ = ("deadline", "fresh", "seconds", "wait")
 
-    def __init__(self, deadline: float, seconds: float) -> None:
+    def __init__(self, deadline: float, seconds: float, *, fresh: bool) -> None:
         self.wait = Wait()
         self.deadline = deadline
         self.seconds = seconds  # that a connection made for it may take
+        self.fresh = fresh  # takes a new connection only
 
 
 class Pool:
@@ -70,7 +72,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired = False
         self.connecting = 0
-        self.values = [0, 0]
+        self.values: Values = [0, 0]
         self.connects = 0
         self.reused = 1
         self.on_connect_failure: Callable[[Cause], None] | None = None
@@ -129,18 +131,19 @@ class Pool:
             connection.close()
         return None
 
-    async def acquire(self, timeouts: Timeouts) -> UpstreamConnection:
-        """A connection, new or released by another. For an EagerTask; may be cancelled at any time.
+    async def acquire(self, timeouts: Timeouts, *, fresh: bool = False) -> UpstreamConnection:
+        """A connection, new or released by another; new in any case if `fresh`: one that was kept has proved stale, and
+        those below it have been idle for longer. For an EagerTask; may be cancelled at any time.
 
         Raises UpstreamFault, `sent` False: POOL_EXHAUSTED, or why no connection could be made.
         """
-        connection = self.take()
+        connection = None if fresh else self.take()
         if connection is not None:
             return connection
         in_line = len(self._waiters) - self.connecting
         if in_line >= self._limits.queue and self.open + self.connecting >= self._limits.max_open:
             raise UpstreamFault(Cause.POOL_EXHAUSTED, f"{self._limits.queue} exchanges in line", sent=False)
-        waiter = _Waiter(self._wires.now() + self._limits.queue_timeout, timeouts.connect)
+        waiter = _Waiter(self._wires.now() + self._limits.queue_timeout, timeouts.connect, fresh=fresh)
         self._waiters.append(waiter)
         self.deadline = min(self.deadline, waiter.deadline)
         self._serve()
@@ -154,7 +157,6 @@ class Pool:
         """The exchange on `connection` is over, in whatever way: exactly once for each take() or acquire()."""
         if connection.place != ACTIVE:
             return  # lost meanwhile
-        room = not self._waiters and not self._retired and len(self._idle) < self._limits.max_idle
         if connection.detached:
             self._move(connection, GONE)
             self._connections.discard(connection)
@@ -162,16 +164,19 @@ class Pool:
         elif not connection.reusable:
             self._move(connection, CLOSING)
             connection.close()
-        elif room:
+        elif self._waiters and (waiter := next((each for each in self._waiters if not each.fresh), None)) is not None:
+            connection.park(self._limits.idle_timeout)
+            self._waiters.remove(waiter)
+            waiter.wait.wake(connection)
+        elif not self._retired and len(self._idle) < self._limits.max_idle:
             connection.park(self._limits.idle_timeout)
             places = self._places
             places[ACTIVE] -= 1
             places[IDLE] += 1
             connection.place = IDLE
             self._idle.append(connection)
-        elif self._waiters:
-            connection.park(self._limits.idle_timeout)
-            self._waiters.popleft().wait.wake(connection)
+            if self._waiters:
+                self._serve()
         else:
             self._move(connection, CLOSING)
             connection.close()
@@ -219,7 +224,8 @@ class Pool:
         connection.place = place
 
     def _serve(self) -> None:
-        """Starts as many connections as there are acquirers without one, within the bound."""
+        """Starts as many connections as there are acquirers without one, within the bound; where idle ones fill it,
+        they make room, the oldest first: whoever is in line then takes none but new ones."""
         while self.queued and self.open + self.connecting < self._limits.max_open:
             connecting = self._connect(self._waiters[self.connecting].seconds)
             self.connecting += 1
@@ -229,6 +235,10 @@ class Pool:
                 task = asyncio.get_running_loop().create_task(connecting)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+        while self._idle and self.queued > self.closing:
+            oldest = self._idle.pop(0)
+            self._move(oldest, CLOSING)
+            oldest.close()
 
     def _make(self) -> UpstreamConnection:
         wires = self._wires

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from gateway.http.fields import is_token
 from gateway.schema import AfterValidator, BeforeValidator, Count, Duration, Field, Model, model_validator
 from gateway.upstream.address import EndpointAddress, parse_endpoint
+from gateway.upstream.breaker import BreakerConfig
+from gateway.upstream.ejection import EjectionConfig
+from gateway.upstream.health import HealthConfig
+from gateway.upstream.retries import RetriesConfig, Share
 
 Balance: TypeAlias = Literal["round_robin", "least_requests", "hash", "random", "first"]
 
@@ -108,13 +112,6 @@ class UpstreamTlsConfig(Model):
         return self
 
 
-class RetriesConfig(Model):
-    """Further attempts when an endpoint fails before it has answered."""
-
-    attempts: int = Field(default=1, ge=0, le=5)
-    """How many, beyond the first. Only requests that are safe to repeat are ever sent twice."""
-
-
 _Endpoint: TypeAlias = Annotated[
     EndpointConfig, BeforeValidator(_spell_out, json_schema_input_type=str | EndpointConfig)
 ]
@@ -136,6 +133,19 @@ class UpstreamConfig(Model):
     """Connections kept open."""
     tls: UpstreamTlsConfig = UpstreamTlsConfig()
     """For https endpoints."""
+    health: HealthConfig | None = None
+    """Active checks: each endpoint is asked from time to time whether it is well."""
+    ejection: Literal["off"] | EjectionConfig = EjectionConfig()
+    """Endpoints whose answers speak against them are left out for a while."""
+    panic: Share = Field(default="50%")
+    """If less than this share of the endpoints is well, all are asked again, whatever checks and ejections say: with
+    so few left, either the checks are wrong or those that are left would fall too. `0%`: never."""
+    slow_start: Duration = Field(default="0s")
+    """How long an endpoint that is new, or has returned, takes from a tenth of its share of the requests to all of
+    it; for programs that are slow at first."""
+    breaker: BreakerConfig | None = None
+    """Leave the upstream alone when too much of it fails. One of which no endpoint can be reached is left alone in any
+    case, and looked at twice a second."""
     retries: RetriesConfig = RetriesConfig()
     """Further attempts."""
 
@@ -148,6 +158,8 @@ class UpstreamConfig(Model):
             if endpoint.address in seen:
                 raise ValueError(f"{endpoint.url} stands here twice: give it a `weight` instead")
             seen.add(endpoint.address)
+        if self.health is not None and self.health.type == "tls" and not all(one.address.tls for one in self.endpoints):
+            raise ValueError("`health.type: tls` is for https endpoints: write tcp for the others")
         if self.tls != UpstreamTlsConfig() and not any(endpoint.address.tls for endpoint in self.endpoints):
             raise ValueError("`tls` has no effect: no endpoint is https")
         return self

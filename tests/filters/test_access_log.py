@@ -198,6 +198,31 @@ def test_secrets_stay_secret() -> None:
     assert line_of(Config(redact_query=[]), exchange)["query"] == "page=2&password=abc"
 
 
+@pytest.mark.parametrize(
+    ("referer", "shown"),
+    [
+        (b"https://ann:hunter2@shop.example/a@b", "https://[redacted]@shop.example/a@b"),
+        (b"https://ann:hunter2@shop.example", "https://[redacted]@shop.example"),
+        (b"https://ann@x:hunter2@shop.example:8443/?q=a@b", "https://[redacted]@shop.example:8443/?q=a@b"),
+        (b"//hunter2@shop.example/", "//[redacted]@shop.example/"),
+        (b"https://shop.example/?TOKEN=hunter2&a=1#x", "https://shop.example/?TOKEN=[redacted]&a=1#x"),
+        (b"https://shop.example/#access_token=hunter2&a=1", "https://shop.example/#access_token=[redacted]&a=1"),
+        (b"https://hunter2@shop.example/?a=1#token=hunter2", "https://[redacted]@shop.example/?a=1#token=[redacted]"),
+        (b"https://medium.example/@ann?next=//b@c/", "https://medium.example/@ann?next=//b@c/"),
+        (b"about:client", "about:client"),
+        (b"", ""),
+    ],
+)
+def test_secrets_of_a_referer(referer: bytes, shown: str) -> None:
+    """User and password, and the query keys, in the query and in the fragment; in every format, asked for twice too."""
+    exchange = over(referer=referer)
+    assert line_of(Config(), exchange)["referer"] == shown
+    asked = line_of(Config(headers=["Referer"]), exchange)
+    assert (asked["referer"], asked["headers"]["referer"]) == (shown, shown)
+    for line in lines_of(Config(format="combined"), exchange) + lines_of(Config(format="logfmt"), exchange):
+        assert b"hunter2" not in line
+
+
 def test_logfmt_and_combined() -> None:
     """The same exchange in the other formats."""
     exchange = over(user_agent=b'curl "x"', accept=b"a b")

@@ -271,6 +271,22 @@ def test_templates_that_cannot_be_used(tmp_path: Path, name: str, content: bytes
         reply_of({"templates": {"404": name}}, tmp_path)
 
 
+def test_every_template_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """One line for each file, and for each unknown variable in it."""
+    (tmp_path / "x.html").write_text("${a}\n${b}")
+    with pytest.raises(ValueError, match="is not known") as wrong:
+        reply_of({"templates": {"404": "x.html", "503": ["gone.txt", "x.css"], "default": "x.html"}}, tmp_path)
+    lines = [line.split(": ")[:2] for line in str(wrong.value).splitlines()]
+    assert [(key.rpartition(".")[2], said.removeprefix(f"{tmp_path}/")) for key, said in lines] == [
+        ("404", "x.html:1"),
+        ("404", "x.html:2"),
+        ("503", f"cannot read {tmp_path}/gone.txt"),
+        ("503", "'x.css' must end in .html, .json or .txt"),
+        ("default", "x.html:1"),
+        ("default", "x.html:2"),
+    ]
+
+
 @pytest.mark.parametrize("key", ["200", "40x", "6xx", "errors", "4040"])
 def test_keys_that_are_no_error(key: str) -> None:
     """A status, a class or `default`."""

@@ -131,15 +131,30 @@ def test_nothing_but_stripping_when_all_is_off() -> None:
     ("host", "port"),
     [("example.com", b"80"), ("example.com:8080", b"8080"), ("[2001:db8::1]", b"80"), ("[2001:db8::1]:81", b"81")],
 )
-def test_host_and_port(host: str, port: bytes) -> None:
-    """The port that the client wrote, or its scheme's."""
-    found = passed(make_exchange("GET /", host))
+def test_the_port_of_the_host_field(host: str, port: bytes) -> None:
+    """With `port: host`, what the client wrote, or its scheme's; in X-Forwarded-Host it stands in any case."""
+    exchange = make_exchange("GET /", host)
+    found = passed(exchange, port="host")
     assert (found[b"x-forwarded-host"], found[b"x-forwarded-port"]) == (host.encode(), port)
+    assert passed(exchange)[b"x-forwarded-port"] == b"80"
+
+
+@pytest.mark.parametrize(
+    ("local", "port"),
+    [("127.0.0.1:8443", b"8443"), ("[::]:81", b"81"), ("unix:/run/gateway:81", b"80"), ("127.0.0.1:0", b"80")],
+)
+def test_the_port_of_the_listener(local: str, port: bytes) -> None:
+    """Whatever port a client writes into its Host field, it has not reached another one by that."""
+    exchange = make_exchange("GET /", "example.com:22")
+    exchange.connection.local = local
+    found = passed(exchange)
+    assert (found[b"x-forwarded-host"], found[b"x-forwarded-port"]) == (b"example.com:22", port)
 
 
 def test_https() -> None:
-    """A TLS connection is https on 443."""
+    """A TLS connection is https, on the port of its listener."""
     exchange = make_exchange("GET /", "example.com")
+    exchange.connection.local = "0.0.0.0:443"
     exchange.connection.tls = make_tls()
     exchange.scheme = "https"
     found = passed(exchange)

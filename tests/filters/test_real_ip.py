@@ -193,13 +193,6 @@ def test_the_decision_is_remembered_until_a_reload() -> None:
     assert len(exchange.connection.identity) == 1
 
 
-def test_trusting_everyone_is_warned_of() -> None:
-    """0.0.0.0/0 is allowed, for some networks are closed, but not without a word."""
-    warnings: list[str] = []
-    build(Config.model_validate({"trusted": ["0.0.0.0/0", "::/0"]}), Shared(warn=warnings.append))
-    assert [warning.split(": ")[1].split()[0] for warning in warnings] == ["0.0.0.0/0", "::/0"]
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

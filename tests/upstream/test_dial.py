@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -176,6 +178,27 @@ async def test_refused_and_gone() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         assert await word(Caller().dial(f"http://127.0.0.1:{port}")) == "connect_refused"
+
+
+async def test_a_failure_leaves_no_cycle() -> None:
+    """What failed is gone with its fault, without the collector: an endpoint that is down may fail very often."""
+    caller = Caller()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(10):
+                with contextlib.suppress(UpstreamFault):
+                    await caller.dial(url)
+            gc.collect()
+            assert [each for each in gc.garbage if isinstance(each, (OSError, UpstreamFault))] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
 
 
 async def test_an_origin_that_does_not_accept_in_time() -> None:

@@ -275,6 +275,52 @@ def test_an_origin_that_accepts_and_closes_is_refused() -> None:
     assert house.counts == (0, 0, 0, 0, 0)
 
 
+# A new connection, whatever there is
+
+
+def test_a_fresh_connection_is_a_new_one() -> None:
+    """Idle ones are passed over, and stay where they are."""
+    house = House()
+    kept = [house.got(), house.got()]
+    for connection in kept:
+        house.pool.release(connection)
+    fresh = house.acquire(fresh=True).value
+    assert fresh not in kept
+    assert (fresh.parked, kept[0].parked) == (False, True)
+    assert house.counts == (2, 1, 0, 0, 0)
+    assert house.pool.values == [3, 0]
+
+
+def test_a_released_connection_is_not_a_fresh_one() -> None:
+    """Who waits for a new one lets others take what is given back, and then gets its own."""
+    house = House(max_open=2)
+    first, second = house.got(), house.got()
+    fresh, plain = house.acquire(fresh=True), house.acquire()
+    house.use(first)
+    house.pool.release(first)
+    assert plain.value is first
+    assert not fresh.done
+    house.use(second)
+    house.pool.release(second)
+    house.loop.run()
+    assert fresh.value not in (None, first, second)
+    assert house.counts == (0, 2, 0, 0, 0)
+
+
+def test_idle_connections_make_room_for_a_fresh_one() -> None:
+    """At the bound the oldest is closed, and no more of them than are needed."""
+    house = House(max_open=3)
+    kept = [house.got() for _ in range(3)]
+    for connection in kept:
+        house.pool.release(connection)
+    fresh = house.acquire(fresh=True)
+    assert house.counts == (2, 0, 0, 1, 1)
+    house.loop.run()
+    assert fresh.value not in (None, *kept)
+    assert [transport.closed for transport in house.dial.transports] == [True, False, False, False]
+    assert house.counts == (2, 1, 0, 0, 0)
+
+
 def test_cancelled_waiters_leak_nothing() -> None:
     """Cancelled in line or while connecting: the line is shorter, and the connection that comes is kept."""
     house = House(max_open=1)

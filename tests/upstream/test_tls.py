@@ -80,3 +80,10 @@ def test_mistakes_in_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             load(tmp_path, **keys)
+
+
+def test_mistakes_in_several_files_are_told_together(tmp_path: Path) -> None:
+    """One line for each."""
+    with pytest.raises(ValueError, match="cannot be read") as wrong:
+        load(tmp_path, ca="a.pem", certificate="b.pem")
+    assert [line.split(":")[0] for line in str(wrong.value).splitlines()] == ["tls.ca", "tls.certificate"]

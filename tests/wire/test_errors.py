@@ -23,7 +23,7 @@ from tests.kit.site import serve
 )
 def test_error_answers_are_negotiated(accept: str, content_type: bytes) -> None:
     """In the form the client accepts, each with the request id that stands in the log."""
-    site = serve()
+    site = serve(app={"retries": {"attempts": 0}})
     site.origin.refusals = 1
     site.client >> get("/", f"Accept: {accept}")
     answer = site.client << b"HTTP/1.1 502"
@@ -36,7 +36,7 @@ def test_error_answers_are_negotiated(accept: str, content_type: bytes) -> None:
 
 def test_an_error_says_nothing_about_the_inside() -> None:
     """Neither the endpoint nor the reason stands in the answer; both stand in the log."""
-    site = serve()
+    site = serve(app={"retries": {"attempts": 0}})
     site.origin.refusals = 1
     site.client >> get()
     answer = site.client << b"HTTP/1.1 502"

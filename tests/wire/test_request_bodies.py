@@ -56,13 +56,38 @@ def test_many_small_chunks_are_one_write() -> None:
 
 
 def test_trailers_are_passed_when_allowed() -> None:
-    """What frames, routes or identifies is dropped; the rest arrives as trailers."""
+    """What identifies is dropped; the rest arrives as trailers, and was announced."""
     site = serve()
-    forbidden = ("Content-Length: 3", "Host: x", "Authorization: x", "X-Forwarded-For: 1.2.3.4", "X_A: 1")
+    forbidden = ("Authorization: x", "X-Forwarded-For: 1.2.3.4", "X_A: 1")
     identity = ("CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4")
     lines = "".join(f"{line}\r\n" for line in (*forbidden, *identity, "Checksum: abc"))
-    site.client >> chunked(b"abc", trailers=lines)
+    site.client >> chunked(b"abc", fields=("Trailer: Checksum",), trailers=lines)
+    asked = site.origin << b"POST /"
+    assert (asked.trailers, asked.get(b"trailer")) == (((b"checksum", b"abc"),), b"Checksum")
+
+
+def test_what_connection_names_is_no_trailer() -> None:
+    """It is for us alone, in the head and behind the body (RFC 9110 §7.6.1)."""
+    site = serve()
+    site.client >> chunked(b"abc", fields=("Connection: X-Hop",), trailers="X-Hop: 1\r\nChecksum: abc\r\n")
     assert (site.origin << b"POST /").trailers == ((b"checksum", b"abc"),)
+
+
+@pytest.mark.parametrize("line", ["Content-Length: 3", "Transfer-Encoding: x", "Host: x"])
+def test_framing_in_a_trailer(line: str) -> None:
+    """Is meant for a reader that would believe it: refused, and the origin never sees the end."""
+    site = serve()
+    site.client >> chunked(b"abc", trailers=f"{line}\r\n")
+    site.client << b"HTTP/1.1 400"
+    assert site.origin.request() is None
+
+
+def test_a_chunk_that_is_too_large() -> None:
+    """Refused when it says so, not when it has come."""
+    site = serve(body_limit="1 KiB")
+    site.client >> HEAD + b"Transfer-Encoding: chunked\r\n\r\n401\r\nab"
+    site.client << b"HTTP/1.1 413"
+    assert site.origin.request() is None
 
 
 def test_get_with_a_body() -> None:

@@ -80,6 +80,28 @@ def test_trailers_of_a_stream() -> None:
     assert (site.client << b"HTTP/1.1 200").trailers == ((b"server-timing", b"x"),)
 
 
+@pytest.mark.parametrize("how", ["at once", "streamed", "buffered"])
+def test_what_is_removed_from_the_head_is_no_trailer(how: str) -> None:
+    """What the route removes, sets by a constant or by a variable, or Connection names: it cannot come in behind."""
+    edits = {"remove": ["X-Runtime"], "set": {"X-Site": "ours", "X-Seen": "${host}"}}
+    site = serve(
+        response_headers=edits, security_headers={"preset": "default"}, buffering={"response": how == "buffered"}
+    )
+    site.client >> get()
+    site.origin << b"GET /"
+    lines = "X-Runtime: 1\r\nX-Site: theirs\r\nX-Seen: no\r\nX-Hop: 1\r\nServer: s\r\nX-Powered-By: p\r\nChecksum: abc"
+    whole = head("Transfer-Encoding: chunked", "Connection: X-Hop") + b"1\r\na\r\n"
+    end = b"0\r\n" + lines.encode() + b"\r\n\r\n"
+    if how == "at once":
+        site.origin >> whole + end
+    else:
+        site.origin >> whole
+        site.origin >> end
+    answer = site.client << b"HTTP/1.1 200"
+    assert answer.trailers == ((b"checksum", b"abc"),)
+    assert (answer.get(b"x-site"), answer.get(b"x-seen")) == (b"ours", b"h")
+
+
 def test_early_hints_are_passed_on() -> None:
     """RFC 8297: 103 goes to the client at once, the final answer behind it."""
     site = _asked()

@@ -240,7 +240,7 @@ def test_methods_that_are_refused(line: str) -> None:
 @pytest.mark.parametrize(
     ("wire", "status"),
     [
-        (_message("FROB / HTTP/1.1", "Host: h"), b"501"),
+        (_message("frob / HTTP/1.1", "Host: h"), b"501"),
         (_message("GET / HTTP/2.0", "Host: h"), b"505"),
         (_message("GET / HTTP/1.1"), b"400"),
         (_message("GET /" + "a" * 9000 + " HTTP/1.1", "Host: h"), b"414"),
