@@ -1,237 +1,281 @@
-"""run(): the life of a serving process, from a loaded configuration to its exit code.
+"""work(): the life of a worker process, from the fork to its exit code.
 
-Sockets are opened first, so that a busy port ends it before anything else is done; requests are answered before the
-admin side is even imported; signals drain it. Everything is put together here and nowhere else.
+The supervisor forks it with its sockets and two channels; everything that serves is put together here and nowhere
+else. What the supervisor says (drain, end) and what the control process asks (the two phases of a reload, numbers for
+the admin pages) is answered beside the requests, on the same loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
+import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from base64 import b64decode
+from collections.abc import Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
+import uvloop
 
-from gateway import __version__, logs
-from gateway.config import Loaded, redacted
+from gateway import logs
+from gateway.changeover import Changeover, build_generation
+from gateway.config import ConfigError
 from gateway.log_writer import LogOutputs
 from gateway.metrics import Metrics
-from gateway.server.certificates import CertificateEntry, CertificateStore
-from gateway.server.listener import open_socket
-from gateway.server.settings import ListenerConfig
-from gateway.server.tls import HandshakeGate, TlsLayer
-from gateway.site import Services, build_site, certificate_stores
-from gateway.watch import look, watch
-from gateway.worker import Worker
+from gateway.recent_errors import RecentErrors
+from gateway.site import Services
+from gateway.state.catalogue import Catalogue
+from gateway.state.channel import ChannelClosed, Message
+from gateway.state.endpoints import Endpoints
+from gateway.state.peer import Peer
+from gateway.state.segment import Word
+from gateway.state.totals import zero_gauges
+from gateway.supervision.roles import WorkerRole
+from gateway.upstream.resolver import Resolver
+from gateway.upstream.standing import Health
+from gateway.worker import IDLE_SECONDS, Worker
 
 if TYPE_CHECKING:
-    from gateway.admin.serve import AdminSockets, Running
-    from gateway.admin.state import AdminState
-    from gateway.exchange import Connection
-
-__all__ = ["CLEAN", "DRAIN_CUT_SHORT", "build_site", "certificate_stores", "run"]
+    from gateway.server.certificates import CertificateEntry
 
 CLEAN = 0
 DRAIN_CUT_SHORT = 4
+CANNOT_SERVE = 1  # the supervisor is told why
 # Collections are rare: requests leave no cycles behind (a test sees to it), and what was loaded is frozen.
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
-def run(loaded: Loaded, started: Callable[[], None] = lambda: None) -> int:
-    """Serves until SIGTERM or SIGINT; the exit code. Raises OSError (`filename` is the address) if it cannot listen."""
-    import uvloop  # noqa: PLC0415 - whoever only checks or explains does not pay for it
-
-    from gateway.admin.serve import open_sockets as open_admin  # noqa: PLC0415
-
-    logs.set_up(loaded.config.log.level, loaded.config.log.format)
-    life = _Life(loaded)
-    sockets = _open_sockets(loaded.config.listeners)
-    try:
-        admin = open_admin(loaded.config.admin)
-        return uvloop.run(life.live(sockets, admin, started))
-    finally:
-        for opened in sockets:
-            opened.close()
-        for listener in loaded.config.listeners:
-            if listener.bind.path:
-                with contextlib.suppress(OSError):
-                    Path(listener.bind.path).unlink()
-
-
-def _open_sockets(listeners: Sequence[ListenerConfig]) -> list[socket.socket]:
-    opened: list[socket.socket] = []
-    for listener in listeners:
-        try:
-            opened.append(open_socket(listener.bind, listener.backlog))
-        except OSError as error:
-            for other in opened:
-                other.close()
-            raise OSError(error.errno, error.strerror, str(listener.bind)) from error
-    return opened
+def work(role: WorkerRole) -> int:
+    """Serves until told to end; the exit code."""
+    config = role.loaded.config
+    logs.set_up(config.log.level, config.log.format)
+    return uvloop.run(_Life(role).live())
 
 
 class _Life:
-    """One run of the process: what has to be known from its start to its end."""
+    """One worker: what has to be known from its start to its end."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
-        self._log = structlog.get_logger("gateway")
-        self._metrics = Metrics()
+    def __init__(self, role: WorkerRole) -> None:
+        self._role = role
+        self._log = structlog.get_logger("gateway").bind(worker=role.share)
+        lane, catalogue = role.segment.lane(role.lane), Catalogue(role.segment)
+        zero_gauges(catalogue, lane)  # of a predecessor
+        self._metrics = Metrics(lane, catalogue.claim)
         self._logs = LogOutputs(self._metrics, self._log.warning)
-        self._stores = certificate_stores(loaded, self._log.warning)
-        self._seen = look(self._watched())
-        self._began = time.time()
-        self._serving = False
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._drain_seconds = (role.loaded.config.shutdown.drain, role.loaded.config.shutdown.stream_drain)
+        self._adopted: dict[int, list[asyncio.AbstractServer]] = {}  # by share
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._recent = RecentErrors(time.time, time.monotonic)
+        self._level: Literal["debug", "info", "warning", "error"] | None = None  # None for the configuration's
 
-    async def live(self, sockets: list[socket.socket], admin_sockets: AdminSockets, started: Callable[[], None]) -> int:
+    async def live(self) -> int:
         loop = asyncio.get_running_loop()
-        stop, hurry = asyncio.Event(), asyncio.Event()
-
-        def told() -> None:
-            if stop.is_set():
-                hurry.set()
-            stop.set()
-
-        loop.add_signal_handler(signal.SIGTERM, told)
-        loop.add_signal_handler(signal.SIGINT, told)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            loop.add_signal_handler(number, lambda: None)  # the supervisor's affair, whoever else the terminal told
         loop.add_signal_handler(signal.SIGUSR1, self._logs.reopen)
-        worker = await self._start(sockets)
-        started()
-        for warning in self._loaded.warnings:
-            self._log.warning(str(warning))
-        admin = await self._start_admin(worker, admin_sockets)
-        watching = asyncio.ensure_future(watch(self._watched(), self._renew, self._seen))
-        watching.add_done_callback(self._stopped_watching)
-        await stop.wait()
-        self._serving = False
-        watching.cancel()
-        code = await self._drain(worker, hurry)
-        await worker.close()
-        await admin.stop()
+        supervisor = Peer(self._role.supervisor, self._told, self._alone)
+        try:
+            await self._start()
+        except (ConfigError, OSError) as error:
+            supervisor.tell({"tell": "failed", "text": str(error)})
+            return CANNOT_SERVE
+        self._control = Peer(self._role.control, self._asked)
+        supervisor.tell({"tell": "ready", "generation": self._role.generation})
+        await self._stop.wait()
+        clean = await self._drain()
+        await self._worker.close()
         await loop.run_in_executor(None, self._logs.close)
-        return code
+        with suppress(ChannelClosed):  # it may be the reason
+            supervisor.tell({"tell": "drained", "clean": clean})
+        self._control.close()
+        supervisor.close()
+        return CLEAN if clean else DRAIN_CUT_SHORT
 
-    async def _start(self, sockets: list[socket.socket]) -> Worker:
-        config = self._loaded.config
-        services = Services(
+    async def _start(self) -> None:
+        role = self._role
+        self._services = services = Services(
             metrics=self._metrics,
             logs=self._logs,
             warn=self._log.warning,
             development_host=self._is_development_host,
+            resolver=Resolver(time.monotonic),
+            endpoints=Endpoints(role.segment),
+            tell=self._log.warning,
+            failed=self._recent,
         )
-        layers = [self._tls(store, services) for store in self._stores]
-        site = build_site(self._loaded, services)
-        worker = Worker(site, config.downstream, self._metrics, services.sweep, self._crashed)
+        build = partial(build_generation, role.loaded, services, role.generation, stores=role.template)
+        first = await asyncio.get_running_loop().run_in_executor(None, build)
+        self._worker = worker = Worker(
+            first.site, role.loaded.config.downstream, self._metrics, services.sweep, self._crashed
+        )
+        self._changeover = Changeover(worker, services, first)
         self._logs.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        for listener, opened, layer in zip(config.listeners, sockets, layers, strict=True):
-            await worker.listen(listener, opened, layer)
         worker.start()
-        self._serving = True
-        return worker
-
-    def _tls(self, store: CertificateStore | None, services: Services) -> Callable[..., TlsLayer] | None:
-        if store is None:
-            return None
-        gate = HandshakeGate(self._metrics, store.max_handshakes)
-
-        def layer(connection: Connection, inner: Callable[[Connection], asyncio.Protocol]) -> TlsLayer:
-            return TlsLayer(store, connection, inner, services.sweep, services.clock, gate)
-
-        return layer
-
-    def _renew(self) -> None:
-        """Certificate files have changed."""
-        for store in filter(None, self._stores):
-            report = store.reload()
-            for problem in report.problems:
-                self._log.error(f"{problem} (what was served before is served still)")
-            if report.added or report.removed:
-                self._log.info("certificates changed", added=report.added, removed=report.removed)
-
-    def _stopped_watching(self, task: asyncio.Future[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._crashed(error)
-
-    def _certificates(self) -> list[CertificateEntry]:
-        return [entry for store in self._stores if store is not None for entry in store.entries()]
-
-    def _watched(self) -> list[Path]:
-        return [path for store in self._stores if store is not None for path in store.watched()]
-
-    def _is_development_host(self, name: str) -> bool:
-        return any(entry.is_development for entry in self._certificates() if name in entry.names)
+        await self._changeover.listen(role.sockets)  # last: from here on whatever fails costs requests
 
     def _crashed(self, error: BaseException) -> None:
         self._log.error("a bug in the gateway", exc_info=error)
 
-    # -- the admin side -----------------------------------------------------------------------------------------------
+    def _certificates(self) -> list[CertificateEntry]:
+        return [entry for store in self._changeover.present.stores.values() for entry in store.entries()]
 
-    async def _start_admin(self, worker: Worker, sockets: AdminSockets) -> Running:
-        from gateway.admin.serve import start_admin  # noqa: PLC0415
+    def _is_development_host(self, name: str) -> bool:
+        return any(entry.is_development for entry in self._certificates() if name in entry.names)
 
-        return await start_admin(self._loaded.config.admin, self._admin_state(worker), sockets)
+    # -- what the supervisor says -------------------------------------------------------------------------------------
 
-    def _admin_state(self, worker: Worker) -> AdminState:
-        from gateway.admin.state import AdminState, Reload  # noqa: PLC0415
+    def _told(self, message: Message) -> None:
+        """A message of the supervisor."""
+        body = message.body
+        match body.get("tell"):
+            case "drain":
+                self._drain_seconds = body["seconds"], body["streams"]
+                self._stop.set()
+            case "quit":
+                self._hurry.set()
+                self._stop.set()
+            case "adopt":
+                self._begin(self._adopt(body, [socket.socket(fileno=fd) for fd in message.fds]))
+            case "unadopt":
+                for server in self._adopted.pop(body["of"], ()):
+                    server.close()
+            case "reopen":
+                self._logs.reopen()
 
-        config = self._loaded.config
-        return AdminState(
-            metrics=self._metrics,
-            version=__version__,
-            ready=lambda: (self._serving, () if self._serving else ("draining",)),
-            generation=lambda: worker.site.generation,
-            last_reload=lambda: Reload(self._began, ok=True),
-            status=lambda: {
-                "uptime_seconds": round(time.time() - self._began, 3),
-                "connections": worker.busy,
-                "draining": worker.wire.draining,
-                "listeners": [str(listener.bind) for listener in config.listeners],
-                "routes": len(worker.site.routes),
-            },
-            config=lambda: redacted(config),
-            certificates=self._certificates,
-            upstreams=lambda: [upstream_status(upstream) for upstream in worker.site.upstreams.values()],
-        )
+    async def _adopt(self, body: dict[str, Any], opened: list[socket.socket]) -> None:
+        """Serves the sockets of a worker that cannot, so that nobody waits in their queues."""
+        servers = self._adopted.setdefault(body["of"], [])
+        for name, one in zip(body["binds"], opened, strict=True):
+            if name in self._worker.listeners:
+                servers.append(await self._worker.open_door(name, one))
+            else:
+                one.close()
+
+    def _alone(self) -> None:
+        """The supervisor is gone: nobody holds the sockets any more, and another gateway may be about to."""
+        self._log.error("the supervisor is gone: draining")
+        self._stop.set()
+
+    # -- what the control process asks --------------------------------------------------------------------------------
+
+    def _asked(self, message: Message) -> None:
+        """A message of the control process."""
+        self._begin(self._answer(message))
+
+    async def _answer(self, message: Message) -> None:
+        body, changeover = message.body, self._changeover
+        match body.get("ask") or body.get("tell"):
+            case "prepare":
+                self._control.answer(message, await self._prepare(body, message.fds))
+            case "commit":
+                try:
+                    await changeover.commit(body["generation"])
+                except LookupError as error:
+                    self._control.answer(message, {"ok": False, "text": str(error)})
+                    return
+                gc.freeze()  # a full collection over thousands of routes would stop the worker for 0.1 s and more
+                self._set_up_logs()
+                self._control.answer(message, {})
+            case "abort":
+                changeover.abort()
+            case "renew":
+                await asyncio.get_running_loop().run_in_executor(None, changeover.renew)
+            case "gauges":
+                self._control.answer(message, {"value": self._metrics.functions()})
+            case "status":
+                self._control.answer(message, {"value": self._status()})
+            case "errors":
+                self._control.answer(message, {"value": self._recent.listed()})
+            case "maintenance":
+                self._worker.maintain(body["notices"])
+            case "log_level":
+                self._level = body["level"] or None
+                self._set_up_logs()
+            case "upstreams":
+                known = changeover.present.site.upstreams.values()
+                self._control.answer(message, {"value": [upstream_status(one) for one in known]})
+
+    async def _prepare(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        opened = [socket.socket(fileno=fd) for fd in fds]
+        sockets = {name: [one] for name, one in zip(body["binds"], opened, strict=True)}
+        try:
+            await self._changeover.prepare(b64decode(body["parcel"]), body["generation"], sockets)
+        except ConfigError as error:
+            return {"ok": False, "problems": [str(problem) for problem in error.problems]}
+        except LookupError as error:
+            return {"ok": False, "problems": [str(error)]}
+        return {"ok": True}
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ChannelClosed):
+            self._crashed(error)
+
+    def _set_up_logs(self) -> None:
+        config = self._changeover.present.loaded.config.log
+        logs.set_up(self._level or config.level, config.format)
+
+    def _status(self) -> dict[str, Any]:
+        worker = self._worker
+        return {
+            "pid": os.getpid(),
+            "generation": worker.site.generation,
+            "listeners": sorted(worker.listeners),
+            "connections": worker.busy,
+            "draining": worker.wire.draining,
+            "maintenance": worker.maintenance.shown(),
+        }
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    async def _drain(self, worker: Worker, hurry: asyncio.Event) -> int:
-        """Lets what is open finish; a second signal, or the end of the drain time, cuts it."""
-        shutdown = self._loaded.config.shutdown
-        self._log.info("draining", connections=worker.busy, seconds=shutdown.drain, streams=shutdown.stream_drain)
-        drain = asyncio.ensure_future(worker.drain(shutdown.drain, shutdown.stream_drain))
-        impatience = asyncio.ensure_future(hurry.wait())
+    async def _drain(self) -> bool:
+        """Lets what is open finish; whoever is in a hurry, or the end of the drain time, cuts it."""
+        worker = self._worker
+        seconds, streams = self._drain_seconds
+        self._log.info("draining", connections=worker.busy, seconds=seconds, streams=streams)
+        # After an upgrade nobody waits for this worker; at a stop somebody does.
+        idle = min(IDLE_SECONDS, seconds / 4) if self._role.segment.read(Word.DRAINING) else seconds / 2
+        drain = asyncio.ensure_future(worker.drain(seconds, streams, idle))
+        impatience = asyncio.ensure_future(self._hurry.wait())
         await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
         impatience.cancel()
         if drain.done() and drain.result():
-            return CLEAN
+            return True
         drain.cancel()
         self._log.warning("connections are cut", connections=worker.busy)
-        return DRAIN_CUT_SHORT
+        return False
 
 
 def upstream_status(upstream: Any) -> dict[str, Any]:
-    """One upstream for the admin side."""
+    """One upstream as one worker sees it, for the admin side."""
     return {
         "name": upstream.name,
-        "endpoints": [
-            {
-                "name": endpoint.name,
-                "weight": endpoint.weight,
-                "connections": {
-                    state: getattr(endpoint.pool, state) for state in ("idle", "active", "connecting", "queued")
-                },
-            }
-            for endpoint in upstream.endpoints
-        ],
+        "endpoints": [_endpoint_status(endpoint, upstream.config) for endpoint in upstream.endpoints],
     }
+
+
+def _endpoint_status(endpoint: Any, config: Any) -> dict[str, Any]:
+    standing = endpoint.standing
+    shown = {
+        "name": endpoint.name,
+        "weight": standing.weight(endpoint.configured),
+        "drained": standing.drained,
+        "ejected": config.ejection != "off" and standing.ejected_until > time.monotonic(),
+        "connections": {state: getattr(endpoint.pool, state) for state in ("idle", "active", "connecting", "queued")},
+    }
+    return shown if config.health is None else shown | {"healthy": standing.health is not Health.DOWN}

@@ -40,7 +40,8 @@ class Sweep:
     def run(self, now: float) -> None:
         """Expires every member whose deadline is before `now`; an exception of one is raised behind the last."""
         failure: Exception | None = None
-        for member in [member for member in self._members if member.deadline <= now]:
+        # The copy is one step of the interpreter: a thread that builds the next site may add to the set meanwhile.
+        for member in [member for member in tuple(self._members) if member.deadline <= now]:
             if member.deadline > now or member not in self._members:
                 continue  # another's expiry has moved it
             try:

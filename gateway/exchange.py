@@ -7,7 +7,7 @@ journey, to which tests/test_exchange.py holds the code:
     receive   server/http1, server/turn      connection, request, source, now, started
     identify  filters                        client, scheme, trusted, chain, id, trace, country, network, tier
     route     pipeline                       site, route
-    admit     pipeline, proxy                verdict (a filter's, if it stops here; filters/rewrite edits the request)
+    admit     pipeline, proxy, maintenance   verdict (a filter's, if it stops here; filters/rewrite edits the request)
     lookup    cache                          key, entry, cache_status
     forward   proxy                          endpoint, attempts, upstream_seconds, received (of a tunnel)
     accept    filters                        response (the origin's, edited)

@@ -89,6 +89,7 @@ class Shared:
     wall         () -> seconds since the epoch
     now          () -> seconds on the clock of Exchange.now, .started and .ended
     memory       what features remember across the routes of a site: {(feature, ...): bounded by its owner}
+    failed       (exchange): told of each one that is over and has a fault, None where nobody asks for them
     development_host  (server name) -> bool: is it served with a development certificate? Asked once per name
     """
 
@@ -102,6 +103,7 @@ class Shared:
     wall: Callable[[], float] | None = None
     now: Callable[[], float] | None = None
     memory: dict[tuple[str, ...], dict[Any, Any]] = field(default_factory=dict)
+    failed: Callable[[Exchange], None] | None = None
     development_host: Callable[[str], bool] | None = None
 
 

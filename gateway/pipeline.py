@@ -32,7 +32,7 @@ class Site:
     identify     hooks that run before routing
     fallback     route of what has none: unmatched requests, and bytes that are no request
     upstreams    name -> Upstream (gateway/upstream), shared between generations while unchanged
-    error_reply  (exchange, status, token, detail) -> Response
+    error_reply  (exchange, status, token, detail[, message]) -> Response (filters/error_pages.py)
     """
 
     generation: int
@@ -41,7 +41,7 @@ class Site:
     fallback: Route
     routes: tuple[Route, ...]
     upstreams: dict[str, Any]
-    error_reply: Callable[[Exchange, int, str, str], Response]
+    error_reply: Callable[..., Response]
     wall: Callable[[], float]
 
 

@@ -12,11 +12,19 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 __all__ = [
     "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Short",
-    "Size", "WithJsonSchema", "model_validator", "one_or_many",
+    "Size", "ValidationError", "WithJsonSchema", "model_validator", "one_or_many",
 ]  # fmt: skip
 
 

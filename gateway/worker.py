@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from gateway.finished import Finished
 from gateway.http.head import HeadRules, RequestHeadReader
 from gateway.http.message import Response
 from gateway.http.path import PathRules
+from gateway.maintenance import Maintenance
 from gateway.metrics import Metrics
 from gateway.pipeline import Site, answer, refuse
 from gateway.proxy import Proxy
@@ -29,8 +31,11 @@ from gateway.refusals import Refusals
 from gateway.server.http1 import Http1
 from gateway.server.listener import Caps, Door, Entrance
 from gateway.server.settings import DownstreamConfig, ListenerConfig
-from gateway.server.wire import Standing, Wire
+from gateway.server.wire import Live, Standing, Wire
 
+# Seconds that idle connections are left open at the end of a listener, for a request that may be on its way.
+IDLE_SECONDS = 2.0
+MOST_TURNS = 200  # of the loop to accept what waits in a queue that is given up, against a flood of connections
 WRITE_HIGH_WATER = 64 * 1024  # bytes written but not yet taken by the client before its origin is paused
 
 
@@ -51,12 +56,13 @@ class Worker:
         self.crashed = crashed
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._servers: list[asyncio.AbstractServer] = []
-        self._entrances: list[Entrance] = []
+        self._servers: dict[str, list[asyncio.AbstractServer]] = {}  # by listener
+        self._entrances: dict[str, Entrance] = {}
         self._tick: asyncio.TimerHandle | None = None
         self.caps = Caps(settings.max_connections or connection_room(), settings.max_connections_per_client)
         self._refusals = Refusals(metrics, structlog.get_logger("gateway").warning, time.monotonic)
         self._proxy = Proxy(time.monotonic, sweep, crashed)
+        self.maintenance = Maintenance()
         self._finished = Finished(self._loop.call_later, crashed)
         self.wire = Wire(
             settings=settings,
@@ -77,30 +83,92 @@ class Worker:
     def _refuse(self, exchange: Exchange, fault: ClientFault) -> Response:
         return refuse(self.site, exchange, fault)
 
-    async def listen(self, config: ListenerConfig, opened: socket.socket, tls: Callable[..., Any] | None) -> None:
-        """Serves `opened`. `tls` wraps an inner protocol factory into one that speaks TLS first."""
-        wire = self.wire
-
-        def plain(connection: Connection) -> asyncio.Protocol:
-            return Http1(connection, wire)
-
-        inner = plain if tls is None else lambda connection: tls(connection, plain)
-        entrance = Entrance(
+    async def listen(
+        self, config: ListenerConfig, opened: Sequence[socket.socket], tls: Callable[..., Any] | None
+    ) -> None:
+        """Serves `opened`, all sockets of one listener. `tls` wraps an inner protocol factory into one that speaks TLS
+        first."""
+        name = str(config.bind)
+        self._entrances[name] = Entrance(
             config=config,
-            name=str(config.bind),
+            name=name,
             caps=self.caps,
-            inner=inner,
+            inner=self._inner(tls),
             sweep=self.sweep,
             clock=time.monotonic,
             report=self._refusals,
             header_timeout=self._settings.head_timeout,
         )
-        self._entrances.append(entrance)
+        for one in opened:
+            await self.open_door(name, one)
+
+    async def open_door(self, name: str, opened: socket.socket) -> asyncio.AbstractServer:
+        """One socket more for the listener of that name; closing what is returned closes `opened`."""
+        entrance = self._entrances[name]
+        server: asyncio.AbstractServer
         if opened.family == socket.AF_UNIX:
-            server: asyncio.AbstractServer = await self._loop.create_unix_server(lambda: Door(entrance), sock=opened)
+            server = await self._loop.create_unix_server(lambda: Door(entrance), sock=opened)
         else:
-            server = await self._loop.create_server(lambda: Door(entrance), sock=opened, backlog=config.backlog)
-        self._servers.append(server)
+            server = await self._loop.create_server(
+                lambda: Door(entrance), sock=opened, backlog=entrance.config.backlog
+            )
+        self._servers.setdefault(name, []).append(server)
+        return server
+
+    def _inner(self, tls: Callable[..., Any] | None) -> Callable[[Connection], asyncio.Protocol]:
+        wire = self.wire
+
+        def plain(connection: Connection) -> asyncio.Protocol:
+            return Http1(connection, wire)
+
+        return plain if tls is None else lambda connection: tls(connection, plain)
+
+    # -- another configuration ----------------------------------------------------------------------------------------
+
+    def change(self, site: Site, settings: DownstreamConfig) -> None:
+        """Serves `site` from the next request on; connections, and what is under way on them, stay."""
+        self.site = site
+        if settings != self._settings:
+            self._settings = self.wire.settings = settings
+            self.wire.reader = RequestHeadReader(head_rules(settings))
+            self.caps.limit(settings.max_connections or connection_room(), settings.max_connections_per_client)
+
+    def maintain(self, notices: dict[str, Any]) -> None:
+        """From the next request on, other routes than before are under maintenance (Maintenance.set)."""
+        self.maintenance.set(notices)
+        self.wire.answer = self.maintenance.around(self._answer) if self.maintenance else self._answer
+
+    def change_listener(self, config: ListenerConfig, tls: Callable[..., Any] | None) -> None:
+        """The same address with other settings, for the connections to come."""
+        entrance = self._entrances[str(config.bind)]
+        entrance.config = config
+        entrance.inner = self._inner(tls)
+        entrance.header_timeout = self._settings.head_timeout
+
+    async def close_listener(self, name: str) -> None:
+        """Accepts no more there; what is open ends when its exchange does."""
+        entrance = self._entrances.pop(name)
+        await self._stop_accepting(self._servers.pop(name, ()))
+        open_still = [one for one in self.wire.live if one.connection.listener == name]
+        self._loop.call_later(IDLE_SECONDS, _drain, [*entrance.doors, *open_still])
+
+    async def _stop_accepting(self, servers: Iterable[asyncio.AbstractServer]) -> None:
+        """What waits in the queues is accepted first: nobody else may, and those clients believe they are connected."""
+        poll = select.poll()
+        for server in servers:
+            for opened in server.sockets:  # type: ignore[attr-defined]  # AbstractServer's have them all
+                poll.register(opened.fileno(), select.POLLIN)
+        for _turn in range(MOST_TURNS):
+            await asyncio.sleep(0)
+            if not poll.poll(0):
+                break
+        for server in servers:
+            server.close()
+
+    @property
+    def listeners(self) -> frozenset[str]:
+        """Names of those that are served."""
+        return frozenset(self._entrances)
 
     def start(self) -> None:
         """Begins the sweep."""
@@ -118,20 +186,17 @@ class Worker:
         """Connections that have not ended."""
         return len(self.caps)
 
-    async def drain(self, seconds: float, stream_seconds: float = 0.0) -> bool:
+    async def drain(self, seconds: float, stream_seconds: float = 0.0, idle_seconds: float = 0.0) -> bool:
         """Accepts no more, lets what is open finish for at most `seconds`, tunnels and event streams for at most
-        `stream_seconds`, both from now; True if nothing was cut."""
+        `stream_seconds`, both from now; True if nothing was cut. For `idle_seconds` of them idle connections stay open:
+        whoever asks meanwhile is answered, and told to ask on another connection next time."""
         self.wire.draining = True
-        for server in self._servers:
-            server.close()
-        for entrance in self._entrances:
-            for door in list(entrance.doors):
-                door.drain()
-        for connection in list(self.wire.live):
-            connection.drain()
+        await self._stop_accepting([server for servers in self._servers.values() for server in servers])
         empty = asyncio.Event()
         self.caps.on_empty = empty.set
-        await self._emptied(empty, seconds)
+        await self._emptied(empty, idle_seconds)
+        _drain([*(door for entrance in self._entrances.values() for door in entrance.doors), *self.wire.live])
+        await self._emptied(empty, seconds - idle_seconds)
         standing = [connection.standing for connection in self.wire.live]
         if Standing.STREAM not in standing or stream_seconds <= seconds:
             return all(one is Standing.NOTHING for one in standing)
@@ -158,6 +223,11 @@ class Worker:
         self._finished.flush()
 
 
+def _drain(connections: Iterable[Live | Door]) -> None:
+    for connection in connections:
+        connection.drain()
+
+
 def head_rules(settings: DownstreamConfig) -> HeadRules:
     """The rules of the head reader, as the operator set them."""
     path = PathRules(settings.path.encoded_slash == "reject", settings.path.double_slash == "reject")
@@ -180,4 +250,3 @@ def _register(worker: Worker) -> None:
     metrics.gauge_function(
         "gateway_connections_open", "Downstream connections that are open.", lambda: float(len(worker.caps))
     )
-    metrics.gauge_function("gateway_draining", "1 while draining.", lambda: float(worker.wire.draining))

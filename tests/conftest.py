@@ -15,10 +15,16 @@ from pathlib import Path
 import pytest
 import uvloop
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+# A busy machine is no fault of the code: no deadlines for examples. `--hypothesis-profile quick` is for `make test-quick`.
+settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=25)
+settings.load_profile("whole")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

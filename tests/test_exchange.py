@@ -24,7 +24,8 @@ MODULES = {
     "filters": {"filters/*"},
     "pipeline": {"pipeline"},
     "cache": {"cache/*"},
-    "proxy": {"proxy"},
+    "proxy": {"proxy", "delivery"},
+    "maintenance": {"maintenance"},
 }
 # Modules that fill in an exchange of their own, to show what a line of the log looks like.
 EXAMPLES = {"admin/reference"}

@@ -30,7 +30,6 @@ class Edited(Model):
         ("Expect", "asks for bodies"),
         ("Connection", "belongs to one connection"),
         ("TE", "belongs to one connection"),
-        ("Trailer", "belongs to one connection"),
         ("Keep-Alive", "belongs to one connection"),
         ("Proxy-Authorization", "belongs to one connection"),
         ("A B", "is not a field name"),

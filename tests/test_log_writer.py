@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.log_writer import PIPE_PIECE, LogOutputs, LogWriter
+from gateway.log_writer import BATCH, INTERVAL, PIPE_PIECE, SHORTEST, LogOutputs, LogWriter, next_wait
 from gateway.metrics import Metrics
 
 
@@ -220,5 +220,15 @@ def test_outputs_are_shared_and_measured(tmp_path: Path, reports: Reports) -> No
     outputs.close()
     assert ((tmp_path / "a.log").read_text(), (tmp_path / "b.log").read_text()) == ("a\n", "b\n")
     first(b"late\n")
-    assert metrics.value("gateway_access_log_dropped_total", output=path) == 1
+    assert metrics.value("gateway_access_log_dropped_total", output=path, reason="queue_full") == 1
     assert metrics.value("gateway_access_log_waiting_bytes", output="stdout") == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "pause"),
+    [(0, INTERVAL), (1_000, INTERVAL), (10 * BATCH, INTERVAL), (50 * BATCH, 0.02), (10_000 * BATCH, SHORTEST)],
+)
+def test_the_busier_the_more_often(rate: int, pause: float) -> None:
+    """Whatever comes in a second, about a batch of it is written at a time, from the second time on."""
+    first = next_wait(INTERVAL, round(rate * INTERVAL))
+    assert next_wait(first, round(rate * first)) == pytest.approx(first) == pytest.approx(pause)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ConfigError, load
+from gateway.development import make_development_certificates
 from gateway.exchange import Connection, Exchange
-from gateway.log_writer import LogOutputs
+from gateway.log_writer import LogOutputs, LogRehearsal
 from gateway.metrics import Metrics
 from gateway.pipeline import Site, answer
-from gateway.site import FALLBACK, Services, build_site
+from gateway.site import FALLBACK, Services, build_site, certificate_stores
 from tests.kit.exchanges import make_request
 
 CONFIG = """\
@@ -31,6 +32,10 @@ routes:
     security_headers: off
 defaults: {body_limit: 100 B}
 """
+
+
+def unheard(_text: str) -> None:
+    """Warnings that are not what a test is about."""
 
 
 def built(folder: Path, text: str = CONFIG, services: Services | None = None) -> Site:
@@ -115,7 +120,8 @@ def test_identity_comes_before_routing(tmp_path: Path) -> None:
 def test_services_outlive_sites(tmp_path: Path) -> None:
     """Two generations count in the same registry and write to the same logs."""
     metrics = Metrics()
-    services = Services(metrics=metrics, logs=LogOutputs(metrics, print))
+    logs = LogOutputs(metrics, print)
+    services = Services(metrics=metrics, logs=logs)
     first = built(tmp_path, CONFIG + "access_log: {output: access.log}\n", services)
     second = build_site(load(tmp_path / "config.yaml"), services, 2)
     assert (first.generation, second.generation) == (1, 2)
@@ -126,37 +132,109 @@ def test_services_outlive_sites(tmp_path: Path) -> None:
     for log in other.route.plan.log:
         log(other)
     assert metrics.value("gateway_requests_total", route="pong", method="GET", status="2xx") == 2
-    assert services.logs is not None
-    services.logs.start()
-    services.logs.close()
+    logs.start()
+    logs.close()
     assert (tmp_path / "access.log").read_text().count('"route":"pong"') == 2
 
 
-def test_warnings_are_told(tmp_path: Path) -> None:
-    """What works but is surely not meant is told to whoever serves it."""
+def test_warnings_are_told_with_their_place(tmp_path: Path) -> None:
+    """What works but is surely not meant is told to whoever serves it, as file:line:column and the path."""
     warnings: list[str] = []
     text = CONFIG.replace('"http://127.0.0.1:3001"', '"https://127.0.0.1:3001"')
-    text = text.replace("app: {", "app: {tls: {verify: false}, ")
+    text = (
+        text.replace("app: {", "app: {tls: {verify: false}, ")
+        + "  - {name: hidden, match: {path: /old/*}, respond: 204}\n"
+    )
+    text = text.replace("defaults: {body_limit: 100 B}\n", "") + "forwarded: {obfuscate: true}\n"
     built(tmp_path, text, Services(warn=warnings.append))
-    assert any("app" in warning for warning in warnings)
+    path = tmp_path / "config.yaml"
+    assert sorted(warning.removeprefix(f"{path}:").split(" ")[0:3] for warning in warnings) == [
+        ["15:5:", "routes[4]:", "'hidden'"],
+        ["16:24:", "forwarded.obfuscate:", "it"],
+        ["2:23:", "upstreams.app.tls.verify:", "false"],
+    ]
 
 
 @pytest.mark.parametrize(
-    ("more", "place"),
+    ("more", "place", "said"),
     [
-        ("error_pages: {templates: {404: missing.html}}\n", "error_pages"),
-        ("access_log: {output: nowhere/access.log}\n", "access_log"),
+        ("error_pages: {templates: {404: no.html}}\n", "32: error_pages.templates.404", "cannot read"),
+        ("error_pages: {templates: {5xx: [a.pdf]}}\n", "32: error_pages.templates.5xx", "'a.pdf' must end in"),
+        ("access_log: {output: nowhere/a.log}\n", "22: access_log.output", "cannot open the access log"),
+        (
+            "  - {respond: 204, match: {path: /x}, access_log: {output: nowhere/a.log}}\n",
+            "60: routes[4].access_log.output",
+            "",
+        ),
     ],
 )
-def test_what_cannot_be_built_has_a_place(tmp_path: Path, more: str, place: str) -> None:
-    """A file that is missing is an error at its line, like a mistake in the syntax."""
+def test_what_cannot_be_built_has_a_place(tmp_path: Path, more: str, place: str, said: str) -> None:
+    """A file that is missing is an error at its line, like a mistake in the syntax; the path is said once."""
     metrics = Metrics()
+    text = CONFIG.replace("defaults: {body_limit: 100 B}\n", "") + more
     with pytest.raises(ConfigError) as wrong:
-        built(tmp_path, CONFIG + more, Services(metrics=metrics, logs=LogOutputs(metrics, print)))
+        built(tmp_path, text, Services(metrics=metrics, logs=LogOutputs(metrics, print)))
     (problem,) = wrong.value.problems
-    line = CONFIG.count("\n") + 1
-    assert str(problem).startswith(f"{tmp_path}/config.yaml:{line}:")
-    assert place in str(problem)
+    assert str(problem).startswith(f"{tmp_path}/config.yaml:{text.count(chr(10))}:{place}: {said}")
+
+
+def test_every_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    """Of one feature, of one upstream, of one listener: none hides another."""
+    more = (
+        "error_pages: {templates: {404: a.html, 5xx: b.html}}\n"
+        "listeners: [{bind: ':1', tls: {certificates: no/, client_certificates: {ca: ca.pem}}}, "
+        "{bind: ':2', tls: {certificates: no/}}]\n"
+    )
+    text = (
+        CONFIG.replace("app: {", "app: {tls: {ca: a.pem, certificate: b.pem}, ").replace("http://", "https://") + more
+    )
+    with pytest.raises(ConfigError) as wrong:
+        built(tmp_path, text)
+    assert [problem.path for problem in wrong.value.problems] == [
+        "upstreams.app.tls.ca",
+        "upstreams.app.tls.certificate",
+        "error_pages.templates.404",
+        "error_pages.templates.5xx",
+    ]
+    with pytest.raises(ConfigError) as missing:
+        certificate_stores(load(tmp_path / "config.yaml"), unheard)
+    assert [problem.path for problem in missing.value.problems] == [
+        "listeners[0].tls.certificates",
+        "listeners[0].tls.client_certificates.ca",
+        "listeners[1].tls.certificates",
+    ]
+
+
+def test_warnings_of_certificates_have_a_place(tmp_path: Path) -> None:
+    """Also those that come with a later reload."""
+    make_development_certificates(tmp_path / "certs")
+    path = tmp_path / "config.yaml"
+    path.write_text("listeners:\n- bind: ':1'\n- {bind: ':2', tls: {default: a.test}}\n")
+    warnings: list[str] = []
+    plain, served = certificate_stores(load(path), warnings.append)
+    assert plain is None
+    assert served is not None
+    assert [warning.split(": ")[:2] for warning in warnings] == [[f"{path}:3:31", "listeners[1].tls.default"]]
+
+
+def test_of_a_wrong_configuration_only_what_is_sound_is_built(tmp_path: Path) -> None:
+    """A mistake in a mapping that is built as a whole is not followed by another about the same."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "listeners: [{bind: ':1', tls: {certificates: no/, x: 1}}, {bind: ':2', tls: {certificates: no/}}]\n"
+        "upstreams: {a: {endpoints: [https://a], tls: {ca: no.pem, x: 1}}}\n"
+        "routes: [{upstream: a, access_log: {output: no/a.log, x: 1}}]\n"
+        "error_pages: {templates: {404: no.html}, x: 1}\n"
+    )
+    with pytest.raises(ConfigError) as wrong:
+        load(path)
+    assert len(wrong.value.problems) == 4
+    part = wrong.value.sound
+    assert part is not None
+    with pytest.raises(ConfigError) as missing:
+        certificate_stores(part, unheard)
+    assert [problem.path for problem in missing.value.problems] == ["listeners[1].tls.certificates"]
+    assert build_site(part, Services(logs=LogRehearsal())).routes[0].upstream == "a"
 
 
 def test_an_upstream_that_cannot_be_built_has_a_place(tmp_path: Path) -> None:

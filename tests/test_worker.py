@@ -72,7 +72,7 @@ async def serving(folder: Path, more: str = "", listener: str = "") -> AsyncIter
     site = await asyncio.to_thread(build_site, loaded, services)
     worker = Worker(site, loaded.config.downstream, services.metrics, services.sweep, errors.append)
     opened = open_socket(Bind("127.0.0.1", 0), 10)
-    await worker.listen(loaded.config.listeners[0], opened, None)
+    await worker.listen(loaded.config.listeners[0], [opened], None)
     worker.start()
     started.append(Serving(worker, services.metrics, opened.getsockname()[1], errors))
     try:
@@ -220,7 +220,7 @@ async def test_drain_of_an_idle_worker(tmp_path: Path) -> None:
     """With nobody connected a drain is over at once."""
     async with serving(tmp_path) as it:
         assert await it.worker.drain(20) is True
-        assert it.metrics.value("gateway_draining") == 1
+        assert it.worker.wire.draining
         assert it.metrics.value("gateway_connections_open") == 0
 
 
@@ -275,7 +275,7 @@ async def test_a_unix_listener(tmp_path: Path) -> None:
     """A Unix socket serves like any other."""
     async with serving(tmp_path) as it:
         opened = await asyncio.to_thread(open_socket, Bind("", 0, str(tmp_path / "s.sock")), 10)
-        await it.worker.listen(ListenerConfig.model_validate({"bind": f"unix:{tmp_path}/s.sock"}), opened, None)
+        await it.worker.listen(ListenerConfig.model_validate({"bind": f"unix:{tmp_path}/s.sock"}), [opened], None)
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s.sock"))
         writer.write(PING)
         assert (await answered(reader, 4)).endswith(b"pong")

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 KINDS = {
     "counter": "counter",
-    "counter_function": "counter",
     "gauge": "gauge",
     "gauge_function": "gauge",
     "gauge_series": "gauge",

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md and access-log.md, from the code: `python -m gateway.admin.reference [--check] [FOLDER]`.
+"""docs/reference/{metrics,access-log,admin}.md, from the code: `python -m gateway.admin.reference [--check] [FOLDER]`.
 
 Part of `make docs`; `make check` fails when a page is out of date. The rule: a metric stands on its page because a call
 registers it, and a field on its page because the access log knows it.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import gateway
+from gateway.admin.api_page import api_page
 from gateway.admin.declared import declared
 from gateway.errors import Cause, UpstreamFault
 from gateway.exchange import Connection, Exchange, TlsFacts
@@ -155,7 +156,9 @@ def main(words: list[str]) -> int:
     names = [word for word in words if not word.startswith("-")]
     folder = Path(names[0]) if names else FOLDER
     late = 0
-    for path, text in ((folder / "metrics.md", metrics_page()), (folder / "access-log.md", access_log_page())):
+    pages = {"metrics.md": metrics_page(), "access-log.md": access_log_page(), "admin.md": api_page()}
+    for name, text in pages.items():
+        path = folder / name
         if "--check" not in words:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -53,3 +53,8 @@ def register_vitals(state: AdminState) -> None:
         ("name", "path", "kind"),
         expiries,
     )
+    metrics.gauge_function(
+        "gateway_certificate_problems",
+        "Certificate files that could not be read or served when they were last looked at; the log names them.",
+        lambda: float(len(set(state.certificate_problems()))),
+    )

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from gateway.admin.health import liveness, readiness
-from gateway.admin.state import AdminState, Reload
-from gateway.metrics import Metrics
+from gateway.admin.state import AdminState
+from tests.kit.admin import FakeGateway
 
 
 def state_of(*reasons: str) -> AdminState:
-    return AdminState(
-        metrics=Metrics(),
-        version="1",
-        ready=lambda: (not reasons, reasons),
-        generation=lambda: 1,
-        last_reload=lambda: Reload(0.0, ok=True),
-        status=dict,
-        config=dict,
-    )
+    gateway = FakeGateway()
+    gateway.reasons += reasons
+    return gateway.state
 
 
 def test_alive_asks_nobody() -> None:

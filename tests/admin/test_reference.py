@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from gateway.admin.api_page import api_page
 from gateway.admin.reference import FIELDS, FOLDER, access_log_page, main, metrics_page
 from gateway.filters.access_log import FieldName
 
@@ -17,6 +18,7 @@ def test_the_pages_are_up_to_date() -> None:
     """`make docs` was run."""
     assert (ROOT / FOLDER / "metrics.md").read_text() == metrics_page(), "run `make docs`"
     assert (ROOT / FOLDER / "access-log.md").read_text() == access_log_page(), "run `make docs`"
+    assert (ROOT / FOLDER / "admin.md").read_text() == api_page(), "run `make docs`"
 
 
 def test_every_field_is_explained() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.admin.settings import AdminConfig, is_exposed
+from gateway.admin.settings import SHORTEST_TOKEN, AdminConfig, is_exposed
 from gateway.server.settings import Bind, parse_bind
 
 
@@ -32,6 +32,25 @@ def test_by_default_only_this_machine_is_answered() -> None:
 def test_what_other_machines_may_reach(text: str, exposed: bool) -> None:
     """Everything but loopback and Unix sockets; a name may be anything."""
     assert is_exposed(parse_bind(text)) is exposed
+
+
+def test_a_token_is_long_and_can_be_sent() -> None:
+    """Short ones are guessed, and others do not fit into the field; an empty reference is none. No value is shown."""
+    assert AdminConfig(token="a" * SHORTEST_TOKEN).token
+    assert not AdminConfig(token="").token
+    for token in ("secret", "has blanks in it, many", "has\nlines-and-lines", "ünlaut" * 5, "=" * 20):
+        with pytest.raises(ValueError, match="openssl rand -hex 32") as caught:
+            AdminConfig(token=token)
+        assert token not in str(caught.value).partition("[")[0]
+
+
+def test_tls_needs_an_address() -> None:
+    """On a Unix socket, or nowhere, it would be forgotten silently."""
+    tls = {"certificate": "a.pem"}
+    assert AdminConfig.model_validate({"tls": tls}).tls is not None
+    for bind in (None, "unix:/run/admin.sock"):
+        with pytest.raises(ValueError, match="goes with an address"):
+            AdminConfig.model_validate({"bind": bind, "tls": tls})
 
 
 def test_null_switches_off() -> None:

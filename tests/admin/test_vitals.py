@@ -27,6 +27,8 @@ def state_of(metrics: Metrics, **more: Any) -> AdminState:
         "last_reload": lambda: Reload(1795210613.0, ok=False, text="config.yaml:1:1: no"),
         "status": dict,
         "config": dict,
+        "families": list,
+        "upstreams": list,
     }
     return AdminState(metrics=metrics, **(facts | more))
 
@@ -51,7 +53,7 @@ def test_certificates_come_and_go() -> None:
     register_vitals(state_of(metrics, certificates=lambda: served))
 
     def found() -> list[tuple[str, Any]]:
-        (family,) = [each for each in metrics.families() if "certificate" in each.name]
+        (family,) = [each for each in metrics.families() if "expiry" in each.name]
         return [(sample.labels[0][1], sample.value) for sample in family.samples]
 
     assert found() == [("shop.example", UNTIL.timestamp()), ("", UNTIL.timestamp())]
@@ -64,9 +66,19 @@ def test_a_certificate_of_two_listeners_is_one_series() -> None:
     metrics = Metrics()
     served = [entry("a.test"), entry("b.test"), entry("a.test")._replace(not_after=SINCE)]
     register_vitals(state_of(metrics, certificates=lambda: served))
-    (family,) = [each for each in metrics.families() if "certificate" in each.name]
+    (family,) = [each for each in metrics.families() if "expiry" in each.name]
     found = [(sample.labels[0][1], sample.value) for sample in family.samples]
     assert found == [("a.test", SINCE.timestamp()), ("b.test", UNTIL.timestamp())]
+
+
+def test_certificates_that_cannot_be_served_are_counted() -> None:
+    """One problem of two listeners is one."""
+    metrics = Metrics()
+    problems = ["a.pem: no", "a.pem: no", "b.pem: no"]
+    register_vitals(state_of(metrics, certificate_problems=lambda: problems))
+    assert metrics.value("gateway_certificate_problems") == 2
+    problems.clear()
+    assert metrics.value("gateway_certificate_problems") == 0
 
 
 def test_registering_again_replaces() -> None:

@@ -22,7 +22,8 @@ from gateway.site import Services, build_site
 from gateway.upstream.pool import Pool, Wires
 from gateway.upstream.upstream import Endpoint
 from gateway.worker import head_rules
-from tests.kit.transport import FakeLoop, spawn
+from tests.kit.messages import get, ok
+from tests.kit.transport import FakeDisk, FakeLoop, spawn
 from tests.kit.wire import Client, Origin
 
 PEER = "192.0.2.7"
@@ -66,7 +67,7 @@ class Served:
             for upstream in self.site.upstreams.values()
             for endpoint in upstream.endpoints
         ]
-        self.proxy = Proxy(self.clock, self.sweep, self._crashed)
+        self.proxy = Proxy(self.clock, self.sweep, self._crashed, self.loop.call_later, FakeDisk(self.loop))
         self.wire = Wire(
             settings=config.downstream,
             reader=RequestHeadReader(head_rules(config.downstream)),
@@ -163,6 +164,16 @@ def serve(*, endpoints: int = 1, **keys: Any) -> Served:
     served = Served(SiteConfig.model_validate(config))
     _open.append(served)
     return served
+
+
+def warm(**keys: Any) -> Served:
+    """A gateway with one idle connection to its origin."""
+    site = serve(**keys)
+    site.client >> get("/warm")
+    site.origin << b"GET /warm"
+    site.origin >> ok()
+    site.client << b"HTTP/1.1 200"
+    return site
 
 
 _open: list[Served] = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from gateway.eager import EagerTask, Wait
+from gateway.spool import outcome
 
 HIGH_WATER = 64 * 1024
 
@@ -36,6 +37,7 @@ class FakeLoop:
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._timers: list[tuple[float, Callable[..., object]]] = []
 
     def time(self) -> float:
         return self.clock()
@@ -43,8 +45,15 @@ class FakeLoop:
     def call_soon(self, callback: Callable[..., object], *arguments: object) -> None:
         self._ready.append((callback, arguments))
 
+    def call_later(self, seconds: float, callback: Callable[..., object]) -> None:
+        self._timers.append((self.clock() + seconds, callback))
+
     def run(self) -> None:
         """Runs what was scheduled, and what that schedules."""
+        due = [timer for timer in self._timers if timer[0] <= self.clock()]
+        for timer in due:
+            self._timers.remove(timer)
+            self.call_soon(timer[1])
         while self._ready:
             callback, arguments = self._ready.popleft()
             callback(*arguments)
@@ -240,6 +249,36 @@ def spawn(coroutine: Coroutine[Any, Any, None]) -> EagerTask:
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+class FakeDisk:
+    """For `Spool(disk=...)`: does what it is asked at once, or in the next turn of `loop`, or, with `hold`, in `run`."""
+
+    def __init__(self, loop: FakeLoop | None = None) -> None:
+        self.hold = False
+        self.jobs: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
+        self._loop = loop
+        self._running = False
+
+    def __call__(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self.jobs.append((job, done))
+        if self._loop is not None:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.hold and not self._running:
+            self.run()
+
+    def run(self, most: int = 1 << 30) -> None:
+        """Does what was asked, and what that asks for, one job after the other; at most so many."""
+        self._running = True
+        while self.jobs and most:
+            most -= 1
+            job, done = self.jobs.popleft()
+            done(outcome(job))
+        self._running = False
 
 
 class FakeDial:

@@ -118,9 +118,9 @@ class House:
         self.dial = FakeDial(self.loop)
         self.pool = Pool(PoolConfig.model_validate(limits), self.dial, fake_wires(self.loop, self.sweep))
 
-    def acquire(self, connect: float = 3.0) -> Running:
+    def acquire(self, connect: float = 3.0, *, fresh: bool = False) -> Running:
         async def acquire() -> UpstreamConnection:
-            return await self.pool.acquire(Times(connect=connect))
+            return await self.pool.acquire(Times(connect=connect), fresh=fresh)
 
         return Running(acquire())
 

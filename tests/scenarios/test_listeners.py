@@ -84,6 +84,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with Origin() as origin, Origin(path=str(folder / "origin.sock")) as local:
         write_config(
             folder,
+            workers=1,  # caps are each worker's own
             listeners=[
                 {"bind": bind["plain"]},
                 {"bind": bind["proxied"], "proxy_protocol": loopback},

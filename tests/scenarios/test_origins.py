@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,6 +32,12 @@ async def closes_after_the_answer(asked: Asked, talk: Talk) -> None:
     """Keeps the connection by its word, and closes it a moment later: the next request meets a dead connection."""
     await talk.read_body(asked)
     await talk.answer(b"bye")
+    talk.close()
+
+
+async def refuses_early(asked: Asked, talk: Talk) -> None:
+    """Answers before it has read the body, and closes with it unread: a reset follows the answer."""
+    await talk.answer(b"too much", 413, "Connection: close")
     talk.close()
 
 
@@ -59,6 +68,29 @@ async def stalls_in_its_body(asked: Asked, talk: Talk) -> None:
     await talk.origin.gate(asked.target).wait()
 
 
+class Alerting:
+    """A TLS server that wants a certificate, and says so in an alert, as OpenSSL does."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Alerting:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with self._listener.accept()[0] as accepted, contextlib.suppress(ssl.SSLError):
+                    self._tls.wrap_socket(accepted, server_side=True)
+
+
 class House(NamedTuple):
     gateway: Gateway
     origin: Origin
@@ -75,7 +107,7 @@ class House(NamedTuple):
 
 SCRIPTS = {
     "/flaky/*": closes_at_once, "/leaves": closes_after_the_answer, "/half": half, "/chunks": half_of_chunks,
-    "/slow/*": stalls, "/stuck": stalls_in_its_body,
+    "/slow/*": stalls, "/stuck": stalls_in_its_body, "/early": refuses_early,
 }  # fmt: skip
 
 
@@ -99,6 +131,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         Origin(greeting=b"220 this is a mail server\r\n") as plain,
         Origin(tls=tls) as secure,
         Origin(tls=mutual) as closed,
+        Alerting(mutual) as alerting,
     ):
         ca = str(authority.path)
         upstreams = {
@@ -125,10 +158,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 "endpoints": [closed.url], "tls": {"ca": ca, "server_name": "origin.test", "certificate": str(ours)},
             },
             "stranger": {"endpoints": [closed.url], "tls": {"ca": ca, "server_name": "origin.test"}},
+            "alerted": {"endpoints": [alerting.url], "tls": {"ca": ca, "server_name": "origin.test"}},
         }  # fmt: skip
         routes = [{"match": {"path": f"/{name}/*"}, "upstream": name, "rewrite": {"strip_prefix": f"/{name}"},
                    "timeouts": {"connect": "3s", "head": "500ms", "read": "500ms"}} for name in upstreams]  # fmt: skip
-        write_config(folder, listeners=[{"bind": f"127.0.0.1:{port}"}], upstreams=upstreams, routes=routes)
+        listeners = [{"bind": f"127.0.0.1:{port}"}]
+        # One worker: turns and pools are each worker's own.
+        write_config(folder, workers=1, listeners=listeners, upstreams=upstreams, routes=routes)
         with Gateway(folder, "-c", "config.yaml") as gateway:
             yield House(gateway, origin, secure, port)
 
@@ -158,8 +194,8 @@ def test_an_origin_that_may_be_somebody_else(house: House, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "causes"),
-    # A server of TLS 1.3 refuses us after the handshake, as far as we see it, and may do so without a word.
-    [("not-tls", {"tls_failed"}), ("stranger", {"tls_failed", "closed_before_head"})],
+    # A server of TLS 1.3 refuses us after the handshake, as far as we see it, and asyncio's does so without a word.
+    [("not-tls", {"tls_failed"}), ("alerted", {"tls_failed"}), ("stranger", {"tls_failed", "closed_before_head"})],
 )
 def test_an_origin_without_tls_in_common(house: House, name: str, causes: set[str]) -> None:
     """An origin that speaks no TLS, or refuses us without a certificate, is 502."""
@@ -221,6 +257,13 @@ def test_a_post_is_never_asked_twice(house: House) -> None:
     assert house.ask("POST", "/app/flaky/post", body=b"abc").status == 502
     assert house.ask("POST", "/app/flaky/empty").status == 502
     assert (house.asked("/flaky/post"), house.asked("/flaky/empty")) == (1, 1)
+
+
+def test_an_origin_that_refuses_a_body_without_reading_it(house: House) -> None:
+    """The client gets the origin's answer, whatever became of the rest of the body."""
+    for _ in range(10):
+        answer = house.ask("POST", "/app/early", body=b"x" * 900_000)
+        assert (answer.status, answer.text) == (413, "too much")
 
 
 def test_a_connection_that_died_while_idle(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -44,6 +45,13 @@ class House(NamedTuple):
 def serial_of(client: Client) -> int:
     assert isinstance(client.socket, ssl.SSLSocket)
     return x509.load_der_x509_certificate(client.socket.getpeercert(binary_form=True) or b"").serial_number
+
+
+def is_shown(house: House, name: str, path: Path) -> bool:
+    try:
+        return house.serial(name) == serial_in(path)
+    except ssl.SSLCertVerificationError:
+        return False
 
 
 def serial_in(path: Path) -> int:
@@ -98,7 +106,7 @@ def test_a_further_name_is_served(house: House) -> None:
     path = house.folder / "certs" / "blog.pem"
     shutil.copy(house.authority.issue("blog.test"), path)
     assert until(lambda: "blog.test" in get(house.admin, "/certificates").text)
-    assert house.serial("blog.test") == serial_in(path)
+    assert until(lambda: is_shown(house, "blog.test", path))
     path.unlink()
     assert until(lambda: "blog.test" not in get(house.admin, "/certificates").text)
 
@@ -125,6 +133,42 @@ def test_a_broken_renewal_changes_nothing(house: House) -> None:
     assert house.serial() == before
     path.write_bytes(good)
     assert until(lambda: house.serial() == serial_in(path))
+
+
+def test_a_chain_without_its_leaf_changes_nothing(house: House) -> None:
+    """What was served is served still, and the log, the admin page and a metric say so until the files are good."""
+    path = house.folder / "certs" / "shop.pem"
+    good, before = path.read_bytes(), house.serial()
+
+    def problems() -> float:
+        return float(get(house.admin, "/metrics").text.partition("\ngateway_certificate_problems ")[2].split()[0])
+
+    assert until(lambda: problems() == 0)
+    shutil.copy(house.authority.path, path)
+    house.gateway.said.first(lambda line: line if "holds no certificate with its key any more" in line else None)
+    assert house.serial() == before
+    assert until(lambda: problems() == 1)
+    (shown,) = get(house.admin, "/certificates").json
+    assert shown["problem"].startswith("certs/shop.pem: ")
+    path.write_bytes(good)
+    assert until(lambda: problems() == 0)
+    assert get(house.admin, "/certificates").json[0]["problem"] == ""
+
+
+def test_a_worker_that_comes_back_serves_what_was_renewed(house: House) -> None:
+    """Not what was there when the gateway was started."""
+    path = house.folder / "certs" / "shop.pem"
+    shutil.copy(house.authority.issue("shop.test", days=28), path)
+    assert until(lambda: house.serial() == serial_in(path))
+
+    def pids() -> set[int]:
+        return {worker["pid"] for worker in get(house.admin, "/status").json["workers"]}
+
+    before = pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert until(lambda: len(pids() - before) == len(before) and not pids() & before)
+    assert {house.serial() for _ in range(10 * len(before))} == {serial_in(path)}
 
 
 def test_a_rotated_log_is_opened_anew(house: House) -> None:
