@@ -5,7 +5,7 @@ CODE := gateway tests tools examples bench deploy
 export MAKECMDGOALS
 
 .DEFAULT_GOAL := help
-.PHONY: help run certs test test-long check format lint types docs docs-check bench lock clean setup setup-dev
+.PHONY: help run certs test test-quick test-long check format lint types docs docs-check bench lock clean setup setup-dev setup-bench
 
 help: ## what can be made (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,11 @@ certs: setup ## a development certificate in certs/, unless there is a good one
 test: setup-dev ## all tests but the long ones; each skipped test says what mends it
 	@$(PYTHON_IN_VENV) -m pytest -m "not long" -n auto --dist loadfile $(PYTEST_ARGS)
 
-test-long: setup-dev ## soaks and other tests that take minutes
+test-quick: setup-dev ## unit and wire tests only, in one process: seconds
+	@timeout 120 $(PYTHON_IN_VENV) -m pytest -m "not long and not e2e" $(addprefix --ignore=tests/,scenarios security soak examples bench) \
+		--hypothesis-profile quick --timeout 0 -p no:randomly -p no:xdist -q $(PYTEST_ARGS)
+
+test-long: setup-dev ## soaks, under ten minutes; SOAK_SECONDS=5 make test-long is a short form
 	@$(PYTHON_IN_VENV) -m pytest -m long --timeout 1800 $(PYTEST_ARGS)
 
 check: lint types docs-check test ## all that CI runs: format, lint, types, generated documents, tests
@@ -43,7 +47,7 @@ docs-check: setup-dev
 	@for page in tools/reference_*.py; do $(PYTHON_IN_VENV) $$page --check || exit 1; done
 	@$(PYTHON_IN_VENV) -m gateway.admin.reference --check
 
-bench: setup-dev ## CPU per request beside the peers found here (nginx, haproxy, ...)
+bench: setup-bench ## CPU per request beside nginx, HAProxy, Envoy, Traefik and Caddy
 	@$(PYTHON_IN_VENV) -m bench $(BENCH_ARGS)
 
 lock: setup-dev ## pin dependencies anew: make lock, or make lock UPGRADE=--upgrade
@@ -59,3 +63,6 @@ setup:
 
 setup-dev:
 	@tools/setup.sh dev
+
+setup-bench:
+	@tools/setup.sh bench

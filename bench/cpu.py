@@ -6,12 +6,14 @@ is the bottleneck. Everything comes from /proc; nothing is sampled, and a proces
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
+_PROPORTIONAL = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _PROC = Path("/proc")
 
 
@@ -52,13 +54,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of `pid` and its descendants, bytes."""
+    """Resident memory of `pid` and its descendants, bytes: for differences, since what they share counts for each."""
+    return _sum(pid, "status", _RESIDENT)
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory of `pid` and its descendants, bytes; what they share counts once (proportional set size)."""
+    return _sum(pid, "smaps_rollup", _PROPORTIONAL)
+
+
+def _sum(pid: int, file: str, kib: re.Pattern[str]) -> int:
     total = 0
     for member in family(pid):
-        try:
-            found = _RESIDENT.search((_PROC / str(member) / "status").read_text())
-        except OSError:
-            continue
-        if found is not None:
-            total += int(found[1]) * 1024
+        with contextlib.suppress(OSError):  # gone meanwhile
+            found = kib.search((_PROC / str(member) / file).read_text())
+            total += int(found[1]) * 1024 if found is not None else 0
     return total

@@ -17,6 +17,10 @@ class Effort(NamedTuple):
     idle_connections: int = 10_000
     starts: int = 7
     routes: int = 5_000
+    clients: int = 1_000  # keep-alive ones, while the gateway is looked after
+    sockets: int = 100
+    reloads: int = 100
+    kills: int = 20
 
 
-QUICK = Effort(rounds=1, seconds=1.0, stream_bytes=128 * 1024**2, idle_connections=4_000, starts=3)
+QUICK = Effort(rounds=1, seconds=1.0, stream_bytes=128 * 1024**2, idle_connections=4_000, starts=3, clients=200, sockets=20, reloads=20, kills=4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import NamedTuple
 WANTED_DESCRIPTORS = 32_768  # a proxy keeps two in hand for each connection
 START_SECONDS = 15.0  # a peer that does not listen by then will not
 STOP_SECONDS = 1.5  # of grace; nothing here is worth a long farewell
+_BELOW_EPHEMERAL = range(10_000, 32_000)  # the kernel gives none of these to an outgoing connection
 
 
 class StartFailed(Exception):
@@ -40,11 +42,12 @@ def choose_cores() -> Cores:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on now, and that no connection of the load can take meanwhile."""
+    while True:
+        port = random.choice(_BELOW_EPHEMERAL)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:

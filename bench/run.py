@@ -25,19 +25,27 @@ from bench.effort import QUICK, Effort
 from bench.peers import Peer, caddy, envoy, find_program, gateway, haproxy, nginx, traefik
 from bench.processes import StartFailed, say
 from bench.table import Row, render
-from bench.work import bodies, idle, routes, served, start
+from bench.upkeep import sections as upkeep
+from bench.work import bodies, idle, latency, routes, served, start
 
 Workload: TypeAlias = Callable[[stages.Stage, list[Peer], Effort], list[Row]]
 
 WORK: dict[str, Workload] = {
     "proxied": served.proxied,
+    "varied": served.varied,
     "tls": served.tls,
     "answered": served.answered,
     "handshake": served.handshake,
+    "latency": latency.latency,
     "bodies": bodies.bodies,
     "idle": idle.idle,
     "start": start.start,
     "routes": routes.routes,
+    "reload": upkeep.reload,
+    "kills": upkeep.kills,
+    "upgrade": upkeep.upgrade,
+    "workers": upkeep.workers,
+    "build": upkeep.build,
 }
 PEERS = {
     "nginx": nginx.find,
@@ -51,9 +59,11 @@ _QUIET = 0.5  # load average below which a machine is left to us
 # Which peers stand beside the gateway unless --peers says: the bars name all of them for one workload only.
 _BESIDE = {
     "proxied": set(PEERS),
+    "varied": {"nginx", "gateway", "haproxy"},
     "tls": {"nginx", "gateway", "haproxy"},
     "answered": {"nginx", "gateway", "haproxy"},
     "handshake": {"nginx", "gateway", "haproxy"},
+    "latency": {"nginx", "gateway", "haproxy", "envoy"},
 }
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock and requirements-dev.lock from pyproject.toml: every version, every hash, no index address.
+# Writes requirements.lock and, for the extras dev and bench, requirements-EXTRA.lock from pyproject.toml: every version,
+# every hash, no index address.
 # `tools/lock.sh` keeps the versions that still fit; `tools/lock.sh --upgrade` takes the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,9 @@ compile() {
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
 }
 compile pyproject.toml --output-file requirements.lock "$@"
-compile pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock "$@"
+for extra in dev bench; do
+    compile pyproject.toml --extra "$extra" --constraint requirements.lock --output-file "requirements-$extra.lock" "$@"
+done
 
 # Whoever installs chooses the index; an address here would override that choice silently.
 if grep -nE '://|^[[:space:]]*(-i|-f|--(index-url|extra-index-url|find-links|trusted-host))\b| @ ' requirements*.lock; then

@@ -33,10 +33,14 @@ RETRIES = """\
 | retry | rule |
 |---|---|
 | never | The answer goes to the client at once. |
-| other endpoint | Not one byte of the request was sent, so any method may go to another endpoint. |
+| other endpoint | Not one byte of the request was sent, so any method may be tried again: at another endpoint, if there is one. |
 | idempotent | Only methods that RFC 9110 §9.2.2 calls idempotent, only before a byte of the response arrived, and only while the whole request body is still held. |
 
-There is one retry. A POST is never sent twice: if any byte of it may have reached an origin, the client gets the error.
+There is one retry (`upstreams.NAME.retries.attempts`): at another endpoint at once, at one that has failed already after a pause of 25 to 250 ms. An
+origin that had closed a kept connection is asked again at once, over a new one. No more than a fifth of an upstream's requests under way, or three, are
+at a further attempt at a time (`budget`); beyond that the client gets the error. Statuses are answers like any other, unless `statuses` lists them.
+
+A POST is never sent twice: if any byte of it may have reached an origin, the client gets the error.
 """
 
 WHOSE = (
@@ -49,7 +53,7 @@ WHOSE = (
             Cause.URI_TOO_LONG: "The request target is longer than `downstream.max_uri`.",
             Cause.BODY_TOO_LARGE: "The body is larger than the route's `body_limit`.",
             Cause.EXPECTATION_FAILED: "`Expect` asks for something other than `100-continue`.",
-            Cause.NOT_IMPLEMENTED: "A method that the parser does not know, or a transfer coding other than `chunked`.",
+            Cause.NOT_IMPLEMENTED: "A method with lower-case letters, or a transfer coding other than `chunked`.",
             Cause.METHOD_NOT_ALLOWED: "CONNECT or TRACE, or a method that no route of this path takes; `Allow` names those that are.",
             Cause.VERSION_UNSUPPORTED: "Neither HTTP/1.0 nor HTTP/1.1.",
             Cause.REQUEST_TIMEOUT: "The head did not arrive within `downstream.head_timeout`, or the body stopped or crept.",

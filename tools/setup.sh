@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the locked dependencies into it: `tools/setup.sh` to run the gateway, `tools/setup.sh dev` to work on it.
+# Makes .venv and installs the locked dependencies into it: `tools/setup.sh` to run the gateway, `tools/setup.sh dev` to work on it,
+# `tools/setup.sh bench` to compare it with others.
 # Does nothing when the lock has not changed since. What this machine lacks is said in one sentence with the command that mends it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -70,7 +71,7 @@ pathlib.Path(sysconfig.get_path("purelib"), "edge-gateway.pth").write_text(f"{pa
 PYTHON
     printf '#!%s\nimport sys\n\nfrom gateway.cli import main\n\nsys.exit(main())\n' "$PWD/$venv/bin/python" >"$venv/bin/gateway"
     chmod +x "$venv/bin/gateway"
-    # The development lock holds everything the other one does, at the same versions.
+    # The other locks hold everything that requirements.lock does, at the same versions.
     cp requirements.lock "$venv/requirements.lock"
     cp "$lock" "$stamp"
 fi

@@ -1,8 +1,9 @@
 """The proxies of a run, each started with a configuration that does the same work.
 
-The same work: an access log, eight response fields, four request fields set, upstream connections kept alive; `/`
-proxied to the small origin, `/stream` to the streaming one, `/denied` answered 403, `/moved` answered 308.
-A peer that is not installed is left out, and the table says so.
+The same work: an access log of JSON lines in a file with the same facts, a request id, eight response fields set, five
+request fields set (Host as it came, X-Forwarded-For, -Proto and -Host, X-Request-ID), upstream connections kept alive;
+`/` proxied to the small origin, `/stream` to the streaming one, `/denied` answered 403, `/moved` answered 308. Each has
+one core and one worker. A peer that is not installed is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import http.client
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,9 +59,14 @@ class Running(NamedTuple):
 
 
 def find_program(name: str) -> str | None:
-    """Path of `name` on PATH or beside the running interpreter (where wheels of peers put theirs)."""
+    """Path of `name`: beside the interpreter, where wheels put theirs, on PATH, or where Debian puts servers."""
     beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name)
+    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
+
+
+def make_folder(stage: Stage, name: str) -> Path:
+    """A folder of its own for each start of a peer, for its configuration, log and output."""
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=stage.folder))
 
 
 @contextmanager

@@ -10,11 +10,19 @@ import re
 import subprocess
 from typing import Any
 
-from bench.peers import DENIAL, RESPONSE_FIELDS, Peer, Ports, find_program
+from bench.peers import DENIAL, RESPONSE_FIELDS, Peer, Ports, find_program, make_folder
 from bench.processes import Started
 from bench.stage import Stage
 
 _TYPE = "type.googleapis.com/envoy"
+# What a line of the gateway's log says, under the same names.
+_FACTS = {
+    "time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "method": "%REQ(:METHOD)%", "scheme": "%REQ(:SCHEME)%", "host": "%REQ(:AUTHORITY)%", "path": "%REQ(:PATH)%",
+    "protocol": "%PROTOCOL%", "status": "%RESPONSE_CODE%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+    "duration_ms": "%DURATION%", "user_agent": "%REQ(USER-AGENT)%", "referer": "%REQ(REFERER)%",
+    "upstream": "%UPSTREAM_HOST%", "upstream_ms": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+}  # fmt: skip
 
 
 def find() -> Peer | None:
@@ -27,8 +35,7 @@ def find() -> Peer | None:
 
 
 def _start(program: str, stage: Stage, ports: Ports) -> Started:
-    folder = stage.folder / f"envoy-{ports.plain}"
-    folder.mkdir()
+    folder = make_folder(stage, "envoy")
     settings = folder / "envoy.json"
     settings.write_text(json.dumps(_settings(stage, ports, str(folder / "access.log"))))
     command = [program, "-c", str(settings), "--concurrency", "1", "-l", "error", "--disable-hot-restart"]
@@ -83,7 +90,11 @@ def _listener(name: str, port: int, log: str, tls: dict[str, Any] | None) -> dic
         "access_log": [
             {
                 "name": "file",
-                "typed_config": {"@type": f"{_TYPE}.extensions.access_loggers.file.v3.FileAccessLog", "path": log},
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": log,
+                    "log_format": {"json_format": _FACTS},
+                },
             }
         ],
         "http_filters": [

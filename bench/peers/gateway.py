@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-from bench.peers import DENIAL, Peer, Ports
+from bench.peers import DENIAL, Peer, Ports, make_folder
 from bench.processes import Started, free_port
 from bench.stage import Stage
 
@@ -35,8 +35,7 @@ def start(stage: Stage, ports: Ports) -> Started:
 
 def start_with(stage: Stage, ports: Ports, routes: str) -> Started:
     """The gateway with `routes`, YAML of the list under that key."""
-    folder = stage.folder / f"gateway-{ports.plain}"
-    folder.mkdir()
+    folder = make_folder(stage, "gateway")
     configuration = folder / "config.yaml"
     configuration.write_text(_configuration(stage, ports, free_port()) + routes)
     return Started(

@@ -1,16 +1,25 @@
-"""HAProxy with one thread, its HTTP log on standard output (a file), and the same fields as nginx.
+"""HAProxy with one thread, its log on standard output (a file), and the same fields as nginx.
 
-The log goes through its own ring to the output, which is HAProxy's cheapest way to keep one.
+Without -q: that would close the output, and the log with it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
-from bench.peers import DENIAL, RESPONSE_FIELDS, Peer, Ports, find_program
+from bench.peers import DENIAL, RESPONSE_FIELDS, Peer, Ports, find_program, make_folder
 from bench.processes import Started, raise_descriptors
 from bench.stage import Stage
+
+# What a line of the gateway's log says, under the same names; the captured fields are host, user agent and referer.
+_FACTS = {
+    "time": "%tr", "request_id": "%ID", "client": "%ci", "method": "%HM", "scheme": "%[ssl_fc,iif(https,http)]",
+    "host": "%[capture.req.hdr(0)]", "path": "%HP", "query": "%HQ", "protocol": "%HV", "status": "%ST",
+    "bytes_in": "%U", "bytes_out": "%B", "duration_ms": "%Ta", "user_agent": "%{+E}[capture.req.hdr(1)]",
+    "referer": "%{+E}[capture.req.hdr(2)]", "upstream": "%si:%sp", "upstream_ms": "%Tr",
+}  # fmt: skip
 
 
 def find() -> Peer | None:
@@ -23,11 +32,10 @@ def find() -> Peer | None:
 
 
 def _start(program: str, stage: Stage, ports: Ports) -> Started:
-    folder = stage.folder / f"haproxy-{ports.plain}"
-    folder.mkdir()
+    folder = make_folder(stage, "haproxy")
     configuration = folder / "haproxy.cfg"
     configuration.write_text(_configuration(stage, ports))
-    command = [program, "-db", "-q", "-f", str(configuration)]
+    command = [program, "-db", "-f", str(configuration)]
     return Started("haproxy", command, core=stage.cores.proxy, output=folder / "output")
 
 
@@ -38,12 +46,11 @@ def _configuration(stage: Stage, ports: Ports) -> str:
 global
   nbthread 1
   maxconn {raise_descriptors() // 2 - 200}
-  log stdout format raw local0
+  log stdout len 4096 format raw local0
   ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
   mode http
   log global
-  option httplog
   option forwardfor
   timeout connect 3s
   timeout client 75s
@@ -53,6 +60,10 @@ defaults
 frontend front
   bind 127.0.0.1:{ports.plain} backlog 4096
   bind 127.0.0.1:{ports.tls} ssl crt {stage.pair.together} backlog 4096
+  http-request capture req.hdr(host) len 128
+  http-request capture req.hdr(user-agent) len 256
+  http-request capture req.hdr(referer) len 256
+  log-format '{json.dumps(_FACTS)}'
   unique-id-format %{{+X}}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
   http-request set-header X-Request-ID %[unique-id]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]

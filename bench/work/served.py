@@ -1,7 +1,7 @@
 """Requests served under load: rounds of wrk against each running peer in turn, CPU per request, medians.
 
-Four workloads are one line of difference from each other: proxied, tls, answered (denials, redirects) and handshakes.
-Peers take turns within a round, so that a slow minute of the machine is shared by all.
+The workloads are one line of difference from each other: proxied, the same with heads that never come again, tls,
+answered (denials, redirects) and handshakes. Peers take turns within a round, so that a slow minute is shared by all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.cpu import cpu_seconds, resident_bytes
+from bench.cpu import cpu_seconds, memory_bytes
 from bench.effort import Effort
 from bench.load import CONNECTIONS, Load, drive, write_script
 from bench.peers import Peer, Running, running
@@ -33,6 +33,7 @@ class Work(NamedTuple):
     without: frozenset[str] = frozenset()  # peers that cannot do it
     beats: frozenset[str] = frozenset()  # peers that must cost more than the gateway
     or_status: int = 0  # what a peer that cannot say `status` says instead
+    lua: str = ""  # wrk's own functions, for requests that differ
 
 
 class Sample(NamedTuple):
@@ -42,8 +43,18 @@ class Sample(NamedTuple):
     load: Load
 
 
+# A client never seen before with each request: what is remembered of heads does not help.
+_STRANGERS = """
+local asked = 0
+function request()
+  asked = asked + 1
+  wrk.headers["Cookie"] = string.format("session=%08x8f14e45fceea167a; theme=dark; consent=2026-01-01", asked)
+  return wrk.format(nil, "/item/" .. asked)
+end
+"""
 _OTHERS = frozenset({"envoy", "traefik", "caddy"})
 PROXIED = Work("proxied", "/", 200, Bar(2.2, 1.6, per_nginx=True), beats=_OTHERS)
+VARIED = Work("varied", "/", 200, None, lua=_STRANGERS)
 TLS = Work("tls", "/", 200, Bar(2.2, 1.6, per_nginx=True), secure=True)
 DENIED = Work("denied", "/denied", 403, Bar(1.6, 1.3, per_nginx=True), without=frozenset({"traefik"}))
 MOVED = Work("moved", "/moved", 308, Bar(1.6, 1.3, per_nginx=True), or_status=301)
@@ -53,6 +64,11 @@ HANDSHAKE = Work("handshake", "/", 200, Bar(3.0, 2.0, per_nginx=True), secure=Tr
 def proxied(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
     """1 KB through keep-alive connections."""
     return serve(PROXIED, stage, peers, effort)
+
+
+def varied(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
+    """The same with a new path and a new cookie in each request."""
+    return serve(VARIED, stage, peers, effort)
 
 
 def tls(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
@@ -72,19 +88,18 @@ def handshake(stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
 
 def serve(work: Work, stage: Stage, peers: list[Peer], effort: Effort) -> list[Row]:
     able = [peer for peer in peers if peer.name not in work.without]
-    script = write_script(stage.folder, work.name, extra=dict(work.fields))
+    script = write_script(stage.folder, work.name, extra=dict(work.fields), lua=work.lua)
     with running(able, stage) as field:
         for peer in field:
             check_answer(work, peer)
-            if effort.rounds > 1:  # what is compiled or allocated once is not counted
-                measure(work, peer, stage, 1, script)
+            measure(work, peer, stage, 1, script)  # what is imported, compiled or allocated once is not counted
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in field}
         for number in range(effort.rounds):
             for peer in field:
                 sample = measure(work, peer, stage, effort.seconds, script)
                 samples[peer.name].append(sample)
                 say(f"{work.name} round {number + 1}: {peer.name} {sample.micros:.1f} us/request")
-        memory = {peer.name: resident_bytes(peer.pid) for peer in field}
+        memory = {peer.name: memory_bytes(peer.pid) for peer in field}
     rows = [_row(work, name, rounds, memory[name]) for name, rounds in samples.items()]
     return _compare(judge(rows, work.bar), work.beats)
 
