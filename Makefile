@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 CODE := gateway tests tools examples bench deploy
+# Tests that start processes, or run for minutes.
+WITH_PROCESSES := scenarios security soak examples bench supervision state test_control.py test_supervisor.py
 export MAKECMDGOALS
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ test: setup-dev ## all tests but the long ones; each skipped test says what mend
 	@$(PYTHON_IN_VENV) -m pytest -m "not long" -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-quick: setup-dev ## unit and wire tests only, in one process: seconds
-	@timeout 120 $(PYTHON_IN_VENV) -m pytest -m "not long and not e2e" $(addprefix --ignore=tests/,scenarios security soak examples bench) \
+	@timeout 120 $(PYTHON_IN_VENV) -m pytest -m "not long and not e2e" $(addprefix --ignore=tests/,$(WITH_PROCESSES)) \
 		--hypothesis-profile quick --timeout 0 -p no:randomly -p no:xdist -q $(PYTEST_ARGS)
 
 test-long: setup-dev ## soaks, under ten minutes; SOAK_SECONDS=5 make test-long is a short form

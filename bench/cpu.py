@@ -45,12 +45,13 @@ def family(pid: int) -> set[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system seconds of `pid` and its descendants."""
-    ticks = 0
-    for member in family(pid):
-        stat = _stat(member)
-        if stat is not None:
-            ticks += int(stat[11]) + int(stat[12])
-    return ticks / _TICKS
+    return sum(map(own_seconds, family(pid)))
+
+
+def own_seconds(pid: int) -> float:
+    """User and system seconds of `pid` alone."""
+    stat = _stat(pid)
+    return 0.0 if stat is None else (int(stat[11]) + int(stat[12])) / _TICKS
 
 
 def resident_bytes(pid: int) -> int:

@@ -46,6 +46,7 @@ WORK: dict[str, Workload] = {
     "upgrade": upkeep.upgrade,
     "workers": upkeep.workers,
     "build": upkeep.build,
+    "cost": upkeep.cost,
 }
 PEERS = {
     "nginx": nginx.find,

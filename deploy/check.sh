@@ -131,7 +131,7 @@ test "$(curl -fsS "http://127.0.0.1:$port/")" = "hello from the origin"
 answers "http://127.0.0.1:$probe/readyz"
 probe "127.0.0.1:$probe"
 probe "127.0.0.1:$admin"
-! probe "127.0.0.1:$nobody"
+if probe "127.0.0.1:$nobody"; then echo "the health check finds a gateway where none is" >&2 && exit 1; fi
 
 echo "5. a file that changes, a worker that is killed, an upgrade"
 if [ "${1:-}" = --venv ]; then told=$gateway; else told=$(pgrep -P "$gateway" -n); fi

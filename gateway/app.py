@@ -26,9 +26,11 @@ from gateway import logs
 from gateway.changeover import Changeover, build_generation
 from gateway.config import ConfigError
 from gateway.log_writer import LogOutputs
+from gateway.maintenance import MAINTENANCE
 from gateway.metrics import Metrics
 from gateway.recent_errors import RecentErrors
 from gateway.site import Services
+from gateway.state.board import Board
 from gateway.state.catalogue import Catalogue
 from gateway.state.channel import ChannelClosed, Message
 from gateway.state.endpoints import Endpoints
@@ -115,6 +117,7 @@ class _Life:
             first.site, role.loaded.config.downstream, self._metrics, services.sweep, self._crashed
         )
         self._changeover = Changeover(worker, services, first)
+        worker.maintain(Board(role.segment).read().get(MAINTENANCE, {}))
         self._logs.start()
         gc.collect()
         gc.freeze()
@@ -238,7 +241,6 @@ class _Life:
             "listeners": sorted(worker.listeners),
             "connections": worker.busy,
             "draining": worker.wire.draining,
-            "maintenance": worker.maintenance.shown(),
         }
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ class Changeover:
         self._worker = worker
         self._services = services
         self._gates: dict[str, HandshakeGate] = {}
-        self._next: tuple[Generation, Sockets] | None = None
-        self._attempt: object = None  # the last one to prepare something
+        self._next: Generation | None = None
+        self._sockets: Sockets = {}  # of what is prepared, or being prepared
 
     async def listen(self, sockets: Sockets) -> None:
         """Opens the listeners of the first configuration."""
@@ -65,19 +65,22 @@ class Changeover:
         """Builds generation `number`; `sockets` are those of new listeners. Raises ConfigError, and LookupError if it is
         overtaken by another one or given up meanwhile, or if a listener has no socket."""
         self.abort()
-        attempt = self._attempt = object()
+        self._sockets = sockets
         try:
             with _polite():
                 made = await asyncio.get_running_loop().run_in_executor(None, self._build, parcel, number)
-            names = {str(listener.bind) for listener in made.loaded.config.listeners}
-            missing = names - self._worker.listeners - sockets.keys()
-            if missing or self._attempt is not attempt:
-                _drain(made.site, self.present.site)
-                raise LookupError(f"no sockets for {', '.join(sorted(missing))}" if missing else "given up meanwhile")
         except BaseException:
-            _close(sockets)
+            if self._sockets is sockets:
+                self.abort()
             raise
-        self._next = made, sockets
+        names = {str(listener.bind) for listener in made.loaded.config.listeners}
+        if self._sockets is not sockets:
+            _drain(made.site, self.present.site)
+            raise LookupError("given up meanwhile")
+        self._next = made
+        if missing := names - self._worker.listeners - sockets.keys():
+            self.abort()
+            raise LookupError(f"no sockets for {', '.join(sorted(missing))}")
 
     def _build(self, parcel: bytes, number: int) -> Generation:
         loaded, present = unpack(parcel), self.present
@@ -85,10 +88,10 @@ class Changeover:
 
     async def commit(self, number: int) -> None:
         """Serves what was prepared. Raises LookupError if that is not generation `number`."""
-        prepared, self._next = self._next, None
-        if prepared is None or prepared[0].site.generation != number:
+        made = self._next
+        if made is None or made.site.generation != number:
             raise LookupError(f"generation {number} was not prepared")
-        made, sockets = prepared
+        sockets, self._next, self._sockets = self._sockets, None, {}
         before, self.present = self.present, made
         worker, config = self._worker, made.loaded.config
         worker.change(made.site, config.downstream)
@@ -107,11 +110,9 @@ class Changeover:
 
     def abort(self) -> None:
         """What was prepared, or is being prepared, will not be served."""
-        self._attempt = None
-        prepared, self._next = self._next, None
-        if prepared is not None:
-            made, sockets = prepared
-            _close(sockets)
+        made, sockets, self._next, self._sockets = self._next, self._sockets, None, {}
+        _close(sockets)
+        if made is not None:
             _drain(made.site, self.present.site)
 
     def renew(self) -> None:
@@ -194,7 +195,7 @@ def _tls(loaded: Loaded, name: str) -> TlsConfig | None:
 
 
 def _drain(site: Site, other: Site) -> list[Any]:
-    """Closes the pools of `site` that are not of `other` too, and returns them; retires upstreams that are not either."""
+    """Closes the pools of `site` that are not of `other` too, and returns them; retires such upstreams."""
     for name, upstream in site.upstreams.items():
         if other.upstreams.get(name) is not upstream:
             upstream.retire()

@@ -27,6 +27,7 @@ from gateway.operations import Operations
 from gateway.recent_errors import newest
 from gateway.reload import Crew, Reloader, ReloadError
 from gateway.routing import route_names
+from gateway.state.board import Board
 from gateway.state.catalogue import Catalogue
 from gateway.state.channel import Channel, ChannelClosed, Message
 from gateway.state.endpoints import Endpoints
@@ -81,8 +82,8 @@ class _Life:
             (role.loaded, role.generation), self._read, self._supervisor, self._crew.values, self._committed
         )
         endpoints = Endpoints(role.segment)
-        self._operations = Operations(self._reloader, self._crew.values, endpoints)
-        self._checks = HealthChecks(endpoints, self._metrics, self._log.warning, SystemRandom())
+        self._operations = Operations(self._reloader, self._crew.values, endpoints, Board(role.segment))
+        self._checks = HealthChecks(endpoints, self._metrics, self._tell, SystemRandom())
         self._checks.change(role.loaded.config.upstreams, role.loaded.folder)
         for lane, share, pid, channel in role.crew:
             self._join(lane, share, pid, channel)
@@ -103,6 +104,10 @@ class _Life:
         await self._stop.wait()
         self._checks.close()
         await admin.stop()
+
+    def _tell(self, text: str, good: bool) -> None:
+        """Of a health check."""
+        (self._log.info if good else self._log.warning)(text)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -127,14 +132,14 @@ class _Life:
         while self._crew.get(lane) is one:
             try:
                 answer = await one.peer.ask({"ask": "status"}, seconds=GREET_SECONDS)
-                status = await self._reloader.catch_up(one, answer.body["value"])
+                await self._reloader.catch_up(one, answer.body["value"])
             except ChannelClosed:
                 return
             except (ReloadError, TimeoutError) as error:
                 self._log.error("a worker is behind the others", pid=one.pid, reason=str(error) or "no answer")
                 await asyncio.sleep(AGAIN)
             else:
-                self._operations.welcome(one, status)
+                self._operations.welcome(one)
                 self._serving.add(lane)
                 return
 

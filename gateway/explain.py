@@ -117,7 +117,8 @@ def _route_lines(site: Site, exchange: Exchange) -> list[str]:
 
 
 def _upstream_lines(site: Site, exchange: Exchange) -> list[str]:
-    name = exchange.route.upstream
+    route = exchange.route
+    name = route.upstream if route.split is None else route.split(exchange)
     endpoints = ", ".join(endpoint.name for endpoint in site.upstreams[name].endpoints)
     return [f"upstream   {name}: {endpoints}"]
 

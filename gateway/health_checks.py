@@ -64,9 +64,9 @@ class _Tls:
 
 
 class HealthChecks:
-    """One per control process. `tell` hears of every change."""
+    """One per control process. `tell` hears of every change, and whether it is a good one."""
 
-    def __init__(self, shared: Shared, metrics: Metrics, tell: Callable[[str], None], random: Random) -> None:
+    def __init__(self, shared: Shared, metrics: Metrics, tell: Callable[[str, bool], None], random: Random) -> None:
         self._shared = shared
         self._metrics = metrics
         self._tell = tell
@@ -131,13 +131,13 @@ class HealthChecks:
             if record.checked(not problem):
                 standing.set_health(record.health, time.monotonic())
                 said = f"is down: {problem}" if problem else "is up"
-                self._tell(f"upstream {check.upstream}: {name} {said}")
+                self._tell(f"upstream {check.upstream}: {name} {said}", not problem)
             await asyncio.sleep(next_check(health, self._random))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._tell(f"a bug in the gateway: a health check has crashed: {error!r}")
+            self._tell(f"a bug in the gateway: a health check has crashed: {error!r}", False)
 
     def _counter(self, check: _Check, result: str) -> int:
         return self._metrics.counter(

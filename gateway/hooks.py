@@ -133,9 +133,11 @@ class Route:
     plan      its hooks
     settings  the route's typed settings (gateway/routing.py: RouteSettings): timeouts, body limit, buffering
     upstream  name of the upstream, "" when the route answers by itself
+    split     names the upstream of an exchange, None where it is always the same
     """
 
     name: str
     plan: Plan
     settings: Any
     upstream: str = ""
+    split: Callable[[Exchange], str] | None = None

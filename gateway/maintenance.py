@@ -14,6 +14,7 @@ from gateway.http.message import Response
 from gateway.pipeline import deliver_reply
 
 EVERY_ROUTE = ""
+MAINTENANCE = "maintenance"  # the notices on the Board, where new workers and the next control process find them
 _MESSAGE = "This service is under maintenance. Please come again later."
 
 
@@ -38,10 +39,6 @@ class Maintenance:
     def set(self, notices: dict[str, Any]) -> None:
         """Replaces all of them: {route: [message, seconds]}, as it comes over the channel."""
         self._notices = {route: Notice(*notice) for route, notice in notices.items()}
-
-    def shown(self) -> dict[str, list[Any]]:
-        """As JSON values, which `set` takes."""
-        return {route: [*notice] for route, notice in self._notices.items()}
 
     def around(self, answer: Callable[[Exchange], Response | None]) -> Callable[[Exchange], Response | None]:
         """`answer`, but for exchanges whose route is under maintenance."""

@@ -13,9 +13,10 @@ from typing import Any, Literal, cast
 
 from gateway import logs
 from gateway.admin.actions import ActionRefused, Actions, Change, Maintenance
-from gateway.maintenance import EVERY_ROUTE
+from gateway.maintenance import EVERY_ROUTE, MAINTENANCE
 from gateway.reload import Crew, Reloader
 from gateway.routing import route_names
+from gateway.state.board import Board
 from gateway.state.channel import ChannelClosed
 from gateway.upstream.standing import Shared, Standing
 
@@ -23,11 +24,12 @@ from gateway.upstream.standing import Shared, Standing
 class Operations:
     """One per control process."""
 
-    def __init__(self, reloader: Reloader, crew: Callable[[], Iterable[Crew]], endpoints: Shared) -> None:
+    def __init__(self, reloader: Reloader, crew: Callable[[], Iterable[Crew]], endpoints: Shared, board: Board) -> None:
         self._reloader = reloader
         self._crew = crew
         self._endpoints = endpoints
-        self._notices: dict[str, Maintenance] = {}
+        self._board = board
+        self._notices = {route: Maintenance(*notice) for route, notice in board.read().get(MAINTENANCE, {}).items()}
         self._level = ""  # "" for the configuration's
         self._back: asyncio.TimerHandle | None = None
 
@@ -41,10 +43,8 @@ class Operations:
             maintenance=self._maintenance,
         )
 
-    def welcome(self, one: Crew, status: dict[str, Any]) -> None:
-        """Tells a worker that has joined what holds; a control process that follows a dead one learns it from them."""
-        if not self._notices:
-            self._notices = {route: Maintenance(*notice) for route, notice in status.get("maintenance", {}).items()}
+    def welcome(self, one: Crew) -> None:
+        """Tells a worker that has joined what holds."""
         self._tell(one, self._told_of_maintenance())
         if self._level:
             self._tell(one, {"tell": "log_level", "level": self._level})
@@ -69,7 +69,9 @@ class Operations:
             self._notices.pop(route, None)
         else:
             self._notices[route] = wanted
-        self._tell_all(self._told_of_maintenance())
+        told = self._told_of_maintenance()
+        self._board.write({MAINTENANCE: told["notices"]})
+        self._tell_all(told)
         return Change(before, _shown(wanted))
 
     def _told_of_maintenance(self) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class _Forwarding:
         self._downstream = downstream
         route = exchange.route
         self._settings = route.settings
-        self._upstream: Upstream = exchange.site.upstreams[route.upstream]
+        name = route.upstream if route.split is None else route.split(exchange)
+        self._upstream: Upstream = exchange.site.upstreams[name]
         self._sender: RequestSender | None = None
         self._upgrade = b""
         self._failures: FailedAttempts | None = None
@@ -109,7 +110,12 @@ class _Forwarding:
         """Sends the request on an idle connection; False if there is none, and nothing has happened yet."""
         exchange, upstream = self._exchange, self._upstream
         try:
-            self._endpoint = endpoint = upstream.pick(exchange)
+            try:
+                endpoint = upstream.pick(exchange)
+            except UpstreamFault as fault:
+                endpoint = self._stand_in(fault)
+                upstream = self._upstream
+            self._endpoint = endpoint
             self._connection = connection = endpoint.pool.take()
             if connection is None:
                 return False
@@ -219,6 +225,7 @@ class _Forwarding:
             self._upgrade = upgrade_of(request, exchange.route)
         if request.length:
             self._sender = await body_sender(exchange, self._downstream, self._proxy.disk)
+        self._endpoint = self._endpoint or self._picked()
         self._head = upstream_head(exchange, self._upstream)
         while True:
             try:
@@ -245,7 +252,7 @@ class _Forwarding:
                 await pause
             self._endpoint, fresh = failures.endpoint, failures.fresh
         # A pick is a turn: where there was no idle connection to take, the first one counts.
-        self._endpoint = endpoint = self._endpoint or self._upstream.pick(exchange)
+        self._endpoint = endpoint = self._endpoint or self._picked()
         exchange.endpoint = endpoint.name
         exchange.attempts += 1
         self._began = self._proxy.clock()
@@ -254,6 +261,27 @@ class _Forwarding:
             connection = await endpoint.pool.acquire(self._settings.timeouts, fresh=fresh)
         self._connection = connection
         return connection
+
+    def _picked(self) -> Endpoint:
+        """Raises UpstreamFault(NO_ENDPOINT)."""
+        try:
+            return self._upstream.pick(self._exchange)
+        except UpstreamFault as fault:
+            endpoint = self._stand_in(fault)
+            self._head = upstream_head(self._exchange, self._upstream)
+            return endpoint
+
+    def _stand_in(self, fault: UpstreamFault) -> Endpoint:
+        """An endpoint of the upstream that answers while this one has none. Raises `fault` if there is no such."""
+        upstream = self._exchange.site.upstreams.get(self._upstream.config.failover)
+        if upstream is None:
+            raise fault
+        if self._failures is not None:
+            self._failures.leave()
+            self._failures = None
+        self._upstream = upstream
+        endpoint: Endpoint = upstream.pick(self._exchange)
+        return endpoint
 
     def _is_answer(self, response: Response) -> bool:
         """The attempt has brought a response: whether it is the answer; if not, another attempt is to be made."""

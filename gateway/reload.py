@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PREPARE_SECONDS = 60.0  # for a worker to build a site: against one that hangs, and would hold up every later reload
 COMMIT_SECONDS = 10.0
+HELD_SECONDS = 1.0  # for workers to let go of an address that a reload which failed had opened
 UNCHANGED = "nothing has changed"
 # Keys that a running process cannot change: sockets of the control process, the number of processes, their memory.
 NEEDS_UPGRADE = ("admin", "workers", "state_dir")
@@ -127,7 +128,7 @@ class Reloader:
     async def resume(self) -> None:
         """For a control process that begins: the one before it may have died over a reload, or over a change of the
         files that nobody else has seen. What it had begun is taken back, what is in the files is served."""
-        self._keep_sockets()
+        self._take_back(self._crew())
         try:
             differs = self._differs(await asyncio.get_running_loop().run_in_executor(None, self._read))
         except ConfigError:
@@ -144,9 +145,7 @@ class Reloader:
         try:
             await self._prepare(crew, number, parcel, opened)
         except BaseException:
-            for one in crew:
-                _say(one.peer, {"tell": "abort", "generation": number})
-            self._keep_sockets()
+            self._take_back(crew)
             raise
         finally:
             _close(opened)
@@ -161,11 +160,14 @@ class Reloader:
             raise ReloadError(f"{len(wanted)} new listeners at once: at most {MOST_FDS}, the others with a next reload")
         opened: dict[str, list[int]] = {}
         errors: list[str] = []
+        end = time.monotonic() + HELD_SECONDS
         try:
             for name, backlog in wanted:  # one at a time: a message holds so many descriptors and no more
                 question = {"ask": "sockets", "binds": [[name, backlog]]}
-                answer, fds = await self._supervisor.ask(question, seconds=COMMIT_SECONDS)
-                opened[name] = fds
+                answer, opened[name] = await self._supervisor.ask(question, seconds=COMMIT_SECONDS)
+                while not answer["ok"] and time.monotonic() < end:
+                    await asyncio.sleep(HELD_SECONDS / 20)
+                    answer, opened[name] = await self._supervisor.ask(question, seconds=COMMIT_SECONDS)
                 if not answer["ok"]:
                     errors += [f"{bind}: {text}" for bind, text in answer["errors"]]
             if errors:
@@ -176,11 +178,23 @@ class Reloader:
             raise
         return opened
 
+    def _take_back(self, crew: Iterable[Crew]) -> None:
+        """Nothing that was prepared will come into force."""
+        for one in crew:
+            _say(one.peer, {"tell": "abort"})
+        self._keep_sockets()
+
     def _keep_sockets(self) -> None:
         """The supervisor closes those that were opened for a configuration that did not come into force."""
         _say(self._supervisor, {"tell": "keep", "binds": sorted(str(one.bind) for one in self.loaded.config.listeners)})
 
     async def _prepare(self, crew: Sequence[Crew], number: int, parcel: str, opened: Mapping[str, list[int]]) -> None:
+        turns = asyncio.Semaphore(len(crew) or 1)
+
+        async def in_turn(one: Crew) -> list[str]:
+            async with turns:
+                return await ask(one)
+
         async def ask(one: Crew) -> list[str]:
             body = {"ask": "prepare", "generation": number, "binds": list(opened), "parcel": parcel}
             fds = [shares[one.share % len(shares)] for shares in opened.values()]
@@ -192,7 +206,7 @@ class Reloader:
                 return [f"worker {one.pid} was not ready within {PREPARE_SECONDS:g}s"]
             return [] if answer["ok"] else answer["problems"]
 
-        problems = [problem for found in await asyncio.gather(*map(ask, crew)) for problem in found]
+        problems = [problem for found in await asyncio.gather(*map(in_turn, crew)) for problem in found]
         if problems:
             raise ReloadError("\n".join(dict.fromkeys(problems)))
 
@@ -215,13 +229,12 @@ class Reloader:
         await asyncio.gather(*map(ask, crew))
 
     async def catch_up(self, one: Crew, status: dict[str, Any]) -> dict[str, Any]:
-        """Brings a worker to the configuration in force, whatever a reload or a control process before this one has
-        left it with; its status, of which `status` is a former one. Raises ChannelClosed, TimeoutError, ReloadError."""
+        """Brings a worker that was forked, or left over, with another configuration to the one in force; its status, of
+        which `status` is a former one. Raises ChannelClosed, TimeoutError and ReloadError."""
         async with self._lock:
             if status["generation"] != self.generation:
                 status = await _status(one)  # a reload may have come in between
             if status["generation"] == self.generation:
-                one.peer.tell({"tell": "abort", "generation": self.generation})
                 return status
             parcel = await asyncio.get_running_loop().run_in_executor(None, _parcel, self.loaded)
             listeners = [(str(bind.bind), bind.backlog) for bind in self.loaded.config.listeners]

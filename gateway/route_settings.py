@@ -30,6 +30,7 @@ from gateway.schema import (
     model_validator,
     parse_size,
 )
+from gateway.split import Split
 
 UNLIMITED = (1 << 63) - 1  # bytes: no body is longer, for a Content-Length has 18 digits at most
 SPOOL_AFTER = 256 * 1024  # bytes held in memory where buffering is `true`: against memory bound by slow clients
@@ -169,6 +170,8 @@ class RouteConfig(Model):
     """Which requests. The most specific route wins, wherever it stands in the file."""
     upstream: str | None = None
     """Name of the upstream that answers."""
+    split: Split | None = None
+    """Send a share of the requests to other upstreams: `{to: {canary: 5%}, by: client}`."""
     redirect: _Redirect | None = None
     """Send the client elsewhere: a target, or `{to, status, keep_query}`."""
     respond: _Respond | None = None
@@ -216,7 +219,9 @@ class RouteConfig(Model):
         return self
 
 
-_NEEDS_UPSTREAM = ("rewrite", "request_headers", "timeouts", "buffering", "intercept", "websocket", "upgrades", "host")
+_NEEDS_UPSTREAM = (
+    "split", "rewrite", "request_headers", "timeouts", "buffering", "intercept", "websocket", "upgrades", "host",
+)  # fmt: skip
 
 
 def settings_for(route: RouteConfig, defaults: RouteSettings) -> RouteSettings:

@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 __all__ = [
-    "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Short",
-    "Size", "ValidationError", "WithJsonSchema", "model_validator", "one_or_many",
+    "AfterValidator", "BeforeValidator", "Count", "Duration", "Field", "Model", "Network", "Port", "Rate", "Share",
+    "Short", "Size", "ValidationError", "WithJsonSchema", "model_validator", "one_or_many",
 ]  # fmt: skip
 
 
@@ -112,6 +112,14 @@ def parse_rate(value: object) -> Rate:
     return Rate(int(count), seconds)
 
 
+def parse_share(value: object) -> float:
+    """0.2 from `20%`."""
+    number = value.strip().removesuffix("%") if isinstance(value, str) and value.strip().endswith("%") else ""
+    if not number.isdecimal() or len(number) > 3 or int(number) > 100:
+        raise ValueError(f"{value!r} is not a share: write a percentage from 0% to 100%, for example 20%")
+    return int(number) / 100
+
+
 def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """An address or CIDR range; host bits set are an error, for they are nearly always a slip."""
     if not isinstance(value, str):
@@ -154,6 +162,9 @@ Size: TypeAlias = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_te
 RateText: TypeAlias = Annotated[Rate, BeforeValidator(parse_rate), WithJsonSchema(_text("100/15m"))]
 Network: TypeAlias = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network), WithJsonSchema(_text("10.0.0.0/8"))
+]
+Share: TypeAlias = Annotated[
+    float, BeforeValidator(parse_share), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}%$"})
 ]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]

@@ -41,6 +41,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Site, build_plan
 from gateway.routing import RouteConfig, Row, compile_routes, route_names, settings_for
 from gateway.server.certificates import CertificateError, CertificateStore, TlsConfig
+from gateway.split import chooser
 from gateway.state.endpoints import Endpoints
 from gateway.upstream.building import Surroundings, build_upstream
 from gateway.upstream.pool import Wires
@@ -100,7 +101,9 @@ def build_site(
     routes: list[Route] = []
     for at, (route, name) in enumerate(zip(config.routes, route_names(config.routes), strict=True)):
         plan = build_plan(list(features.of(route, ("routes", at), name)))
-        routes.append(Route(name, plan, settings_for(route, config.defaults), route.upstream or ""))
+        upstream = route.upstream or ""
+        split = chooser(route.split, upstream) if route.split is not None else None
+        routes.append(Route(name, plan, settings_for(route, config.defaults), upstream, split))
     plan = build_plan(list(features.of(RouteConfig.model_construct(), (), FALLBACK)))
     table = compile_routes([(route.match, made) for route, made in zip(config.routes, routes, strict=True)])
     upstreams = _upstreams(building, services, present)

@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ from gateway.server.wire import Live, Standing, Wire
 
 # Seconds that idle connections are left open at the end of a listener, for a request that may be on its way.
 IDLE_SECONDS = 2.0
+DOOR_SECONDS = 0.5  # the same for one that is to begin with a PROXY header, which comes at once
 MOST_TURNS = 200  # of the loop to accept what waits in a queue that is given up, against a flood of connections
 WRITE_HIGH_WATER = 64 * 1024  # bytes written but not yet taken by the client before its origin is paused
 
@@ -67,7 +69,7 @@ class Worker:
         self.wire = Wire(
             settings=settings,
             reader=RequestHeadReader(head_rules(settings)),
-            answer=self._answer,
+            answer=partial(answer, site),
             forward=self._proxy.forward,
             refuse=self._refuse,
             finish=self._finished,
@@ -76,9 +78,6 @@ class Worker:
             crashed=crashed,
         )
         _register(self)
-
-    def _answer(self, exchange: Exchange) -> Response | None:
-        return answer(self.site, exchange)
 
     def _refuse(self, exchange: Exchange, fault: ClientFault) -> Response:
         return refuse(self.site, exchange, fault)
@@ -128,6 +127,7 @@ class Worker:
     def change(self, site: Site, settings: DownstreamConfig) -> None:
         """Serves `site` from the next request on; connections, and what is under way on them, stay."""
         self.site = site
+        self._ask(site)
         if settings != self._settings:
             self._settings = self.wire.settings = settings
             self.wire.reader = RequestHeadReader(head_rules(settings))
@@ -136,7 +136,11 @@ class Worker:
     def maintain(self, notices: dict[str, Any]) -> None:
         """From the next request on, other routes than before are under maintenance (Maintenance.set)."""
         self.maintenance.set(notices)
-        self.wire.answer = self.maintenance.around(self._answer) if self.maintenance else self._answer
+        self._ask(self.site)
+
+    def _ask(self, site: Site) -> None:
+        answering = partial(answer, site)
+        self.wire.answer = self.maintenance.around(answering) if self.maintenance else answering
 
     def change_listener(self, config: ListenerConfig, tls: Callable[..., Any] | None) -> None:
         """The same address with other settings, for the connections to come."""
@@ -195,6 +199,8 @@ class Worker:
         empty = asyncio.Event()
         self.caps.on_empty = empty.set
         await self._emptied(empty, idle_seconds)
+        if any(entrance.doors for entrance in self._entrances.values()):  # not counted: their PROXY header is due
+            await asyncio.sleep(min(idle_seconds, DOOR_SECONDS))
         _drain([*(door for entrance in self._entrances.values() for door in entrance.doors), *self.wire.live])
         await self._emptied(empty, seconds - idle_seconds)
         standing = [connection.standing for connection in self.wire.live]

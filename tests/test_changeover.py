@@ -155,6 +155,35 @@ async def test_what_cannot_be_built_changes_nothing(tmp_path: Path) -> None:
         assert await ask(*client, WORD, 3) == b"one"
 
 
+async def test_what_is_given_up_while_it_is_built(tmp_path: Path) -> None:
+    """By an abort or by another attempt: its sockets are closed at once, and it cannot be committed."""
+    async with stage(tmp_path) as it:
+        packed = pack(await asyncio.to_thread(it.loaded, FIRST.replace("body: one", "body: two")))
+        spare = open_socket(Bind("127.0.0.1", 0), 10)
+        first = asyncio.ensure_future(it.changeover.prepare(packed, 2, {"127.0.0.1:1": [spare]}))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(it.changeover.prepare(packed, 3, {}))
+        await asyncio.sleep(0)
+        assert spare.fileno() == -1
+        with pytest.raises(LookupError, match="given up"):
+            await first
+        await second
+        with pytest.raises(LookupError, match="not prepared"):
+            await it.changeover.commit(2)
+        await it.changeover.commit(3)
+        assert await ask(*await it.connect(), WORD, 3) == b"two"
+
+
+async def test_a_listener_without_a_socket(tmp_path: Path) -> None:
+    """Is found before anything is changed."""
+    async with stage(tmp_path) as it:
+        packed = pack(await asyncio.to_thread(it.loaded, FIRST.replace("}]", '}, {bind: "127.0.0.1:8081"}]', 1)))
+        with pytest.raises(LookupError, match="no sockets for 127.0.0.1:8081"):
+            await it.changeover.prepare(packed, 2, {})
+        with pytest.raises(LookupError, match="not prepared"):
+            await it.changeover.commit(2)
+
+
 async def test_listeners_come_and_go(tmp_path: Path) -> None:
     """A new address is served; an old one accepts no more and lets its connections end."""
     async with stage(tmp_path) as it:

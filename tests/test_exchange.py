@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def table() -> dict[str, set[str]]:
     return found
 
 
+@cache
 def assignments() -> list[tuple[str, int, str]]:
     """(module, line, field) of every assignment to an attribute of something called `exchange` or `_exchange`."""
     found = []

@@ -32,7 +32,11 @@ class House:
         self.endpoints = Endpoints()
         self.metrics = Metrics()
         self.said: list[str] = []
-        self.checks = HealthChecks(self.endpoints, self.metrics, self.said.append, Random(1))
+        self.checks = HealthChecks(self.endpoints, self.metrics, self._hear, Random(1))
+
+    def _hear(self, text: str, good: bool) -> None:
+        assert good is text.endswith("is up")
+        self.said.append(text)
 
     def change(self, *urls: str, health: dict[str, Any] | None = None, **keys: Any) -> None:
         config = UpstreamConfig.model_validate({"endpoints": list(urls), "health": health, **keys})

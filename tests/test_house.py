@@ -21,19 +21,19 @@ PACKAGE = ROOT / "gateway"
 FLOORS = {
     0: ("http",),
     1: (
-        "exchange", "errors", "schema", "hooks", "flow", "eager", "deadlines", "metrics", "patterns", "field_edits",
+        "exchange", "errors", "schema", "hooks", "flow", "eager", "deadlines", "metrics", "patterns", "field_edits", "hash_key",
         "log_lines",
     ),
     2: ("rules", "cache", "limits"),
     3: ("filters",),
-    4: ("routing", "route_match", "route_conditions", "route_settings", "pipeline"),
+    4: ("routing", "route_match", "route_conditions", "route_settings", "split", "pipeline"),
     5: ("server", "upstream", "state"),
     6: (
         "proxy", "upstream_head", "request_sender", "delivery", "finished", "recent_errors", "tunnel", "spool",
         "log_writer", "admin",
     ),
     7: (
-        "supervisor", "supervision", "app", "changeover", "worker", "refusals", "control", "operations", "maintenance", "reload", "site", "logs",
+        "supervisor", "supervision", "app", "changeover", "worker", "refusals", "control", "health_checks", "operations", "maintenance", "reload", "site", "logs",
         "watch", "serving", "cli", "usage", "check", "loops", "explain", "certs", "ctl", "ctl_shown", "ctl_usage",
         "admin_client", "config", "development", "__main__",
     ),

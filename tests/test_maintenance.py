@@ -69,7 +69,6 @@ def test_it_ends(tmp_path: Path) -> None:
     site, maintenance = a_site(tmp_path), Maintenance()
     maintenance.set({"app": ["", 0.0]})
     assert maintenance
-    assert maintenance.shown() == {"app": ["", 0.0]}
     maintenance.set({})
     assert not maintenance
     assert asked(maintenance, site, "/x")[0] is None

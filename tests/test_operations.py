@@ -16,9 +16,11 @@ from gateway.admin.actions import ActionRefused, Change, Maintenance
 from gateway.config import Loaded, load
 from gateway.operations import Operations
 from gateway.reload import Crew, Reloader
+from gateway.state.board import Board
 from gateway.state.channel import Channel, Message
 from gateway.state.endpoints import Endpoints
 from gateway.state.peer import Peer
+from gateway.state.segment import Segment
 
 TEXT = "upstreams: {app: {endpoints: [{url: 'http://a:80', weight: 3}]}}\nroutes: [{name: word, respond: {status: 200, body: one}}]\nlog: {level: warning}\n"
 ON = {"on": True, "message": "Back soon.", "retry_after": 60.0}
@@ -60,16 +62,19 @@ class Worker:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[tuple[Operations, Worker]]:
+async def scene(folder: Path, shared: Segment | None = None) -> AsyncIterator[tuple[Operations, Worker]]:
     path = folder / "config.yaml"
     path.write_text(TEXT)
     loaded: Loaded = await asyncio.to_thread(load, path)
     worker = Worker()
+    segment = shared or Segment.create()
     reloader = Reloader((loaded, 1), lambda: loaded, worker.crew.peer, list, lambda _loaded, _stores: None)
     try:
-        yield Operations(reloader, lambda: [worker.crew], Endpoints()), worker
+        yield Operations(reloader, lambda: [worker.crew], Endpoints(segment), Board(segment)), worker
     finally:
         worker.close()
+        if shared is None:
+            segment.close()
 
 
 async def test_maintenance_reaches_workers_now_and_later(tmp_path: Path) -> None:
@@ -78,7 +83,7 @@ async def test_maintenance_reaches_workers_now_and_later(tmp_path: Path) -> None
         act = operations.actions().maintenance
         assert await act(Maintenance("Back soon.", 60.0), "word") == Change(OFF, ON)
         assert (await worker.last(1))["notices"] == {"word": ["Back soon.", 60.0]}
-        operations.welcome(worker.crew, {})
+        operations.welcome(worker.crew)
         assert (await worker.last(2))["notices"] == {"word": ["Back soon.", 60.0]}
         assert await act(None, "word") == Change(ON, OFF)
         assert (await worker.last(3))["notices"] == {}
@@ -94,11 +99,15 @@ async def test_maintenance_of_what_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_a_new_control_process_learns_of_maintenance(tmp_path: Path) -> None:
-    """What its predecessor had told the workers holds on, although nobody else remembers it."""
-    async with scene(tmp_path) as (operations, worker):
-        operations.welcome(worker.crew, {"maintenance": {"": ["", 5.0]}})
-        assert (await worker.last(1))["notices"] == {"": ["", 5.0]}
-        assert (await operations.actions().maintenance(None, "")).before["on"]
+    """What its predecessor was asked for holds on: after a death, and after an upgrade."""
+    segment = Segment.create()
+    async with scene(tmp_path, segment) as (operations, _worker):
+        await operations.actions().maintenance(Maintenance("Back soon.", 60.0), "word")
+    async with scene(tmp_path, segment) as (operations, worker):
+        operations.welcome(worker.crew)
+        assert (await worker.last(1))["notices"] == {"word": ["Back soon.", 60.0]}
+        assert (await operations.actions().maintenance(None, "word")).before == ON
+    segment.close()
 
 
 async def test_a_log_level_goes_back_by_itself(tmp_path: Path) -> None:

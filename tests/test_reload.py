@@ -171,9 +171,20 @@ async def test_a_new_listener_gets_its_sockets_first(tmp_path: Path) -> None:
         assert fds == [1, 1]
 
 
-async def test_an_address_that_is_taken_stops_it(tmp_path: Path) -> None:
+async def test_an_address_that_is_held_for_a_moment(tmp_path: Path) -> None:
+    """By a worker that has not heard yet of the end of the reload before: it is asked for again."""
+    async with scene(tmp_path) as it:
+        answers = iter([{"ok": False, "errors": [["127.0.0.1:8081", "in use"]]}])
+        it.supervisor.answers["sockets"] = lambda message: next(answers, None) or a_socket(message)
+        it.path.write_text(FIRST.replace("]", ', {bind: "127.0.0.1:8081"}]', 1))
+        assert (await it.reloader.reload("test")).ok
+        assert it.supervisor.words() == ["sockets", "sockets", "commit"]
+
+
+async def test_an_address_that_is_taken_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The supervisor's words are the outcome, and no worker was bothered."""
     async with scene(tmp_path) as it:
+        monkeypatch.setattr("gateway.reload.HELD_SECONDS", 0.0)
         it.supervisor.answers["sockets"] = lambda _message: {"ok": False, "errors": [["127.0.0.1:8081", "in use"]]}
         it.path.write_text(FIRST.replace("]", ', {bind: "127.0.0.1:8081"}]', 1))
         outcome = await it.reloader.reload("test")
@@ -195,13 +206,12 @@ async def test_the_same_again_is_not_served_anew(tmp_path: Path) -> None:
 
 
 async def test_a_late_worker_is_brought_up_to_date(tmp_path: Path) -> None:
-    """One that was forked with an older configuration gets the present one; one that has it is left alone, but for what
-    a dead control process had it prepare."""
+    """One that was forked with an older configuration gets the present one; one that has it is left alone."""
     async with scene(tmp_path) as it:
         it.path.write_text(SECOND)
         await it.reloader.reload("test")
         await it.reloader.catch_up(it.crew[0], {"generation": 2})
-        await heard(it.workers[0], "prepare", "commit", "abort")
+        assert it.workers[0].words() == ["prepare", "commit"]
         it.serves(1, 1)
         it.workers[1].answers["commit"] = lambda _message: it.serves(1, 2) or {}  # type: ignore[func-returns-value]
         await it.reloader.catch_up(it.crew[1], {"generation": 1})
@@ -264,7 +274,7 @@ async def test_a_control_process_that_follows_another(tmp_path: Path) -> None:
         it.path.write_text(SECOND)
         await it.reloader.resume()
         assert it.reloader.generation == 2
-        await it.heard("prepare", "commit")
+        await it.heard("abort", "abort", "prepare", "commit")
         await heard(it.supervisor, "keep", "keep", "commit")
         it.path.write_text("nonsense: 1")
         await it.reloader.resume()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,7 +129,7 @@ async def test_a_site_is_swapped_as_one(tmp_path: Path) -> None:
         path = tmp_path / "other.yaml"
         path.write_text("routes: [{respond: {status: 200, body: other}}]\n")
         loaded = await asyncio.to_thread(load, path)
-        it.worker.site = await asyncio.to_thread(build_site, loaded, None, 2)
+        it.worker.change(await asyncio.to_thread(build_site, loaded, None, 2), loaded.config.downstream)
         writer.write(PING)
         assert (await answered(reader, 5)).endswith(b"other")
         writer.close()
@@ -155,6 +156,50 @@ async def test_drain_waits_for_what_is_open(tmp_path: Path) -> None:
         for one in (idle_writer, writer):
             one.close()
         assert await drain is True
+
+
+async def test_an_idle_connection_may_ask_once_more(tmp_path: Path) -> None:
+    """For as long as it is given: it is answered, told to go elsewhere, and the drain is over with the last one."""
+    async with serving(tmp_path) as it:
+        reader, writer = await it.connect()
+        writer.write(PING)
+        await answered(reader, 4)
+        drain = asyncio.ensure_future(it.worker.drain(20, 0, 20))
+        await until(lambda: it.worker.wire.draining)
+        writer.write(PING)
+        answer = await reader.read()
+        assert answer.endswith(b"pong")
+        assert b"connection: close\r\n" in answer
+        writer.close()
+        assert await drain is True
+
+
+async def test_idle_connections_are_closed_after_their_time(tmp_path: Path) -> None:
+    """Those that did not ask."""
+    async with serving(tmp_path) as it:
+        reader, writer = await it.connect()
+        writer.write(PING)
+        await answered(reader, 4)
+        drain = asyncio.ensure_future(it.worker.drain(20, 0, 0.05))
+        assert await reader.read() == b""
+        writer.close()
+        assert await drain is True
+
+
+async def test_what_waits_in_the_queue_is_answered(tmp_path: Path) -> None:
+    """Clients that the kernel has connected, but that nobody has accepted when the drain begins."""
+    async with serving(tmp_path) as it:
+        clients = [
+            socket.create_connection(("127.0.0.1", it.port)) for _ in range(8)
+        ]  # the loop stands still meanwhile
+        for client in clients:
+            client.sendall(PING)
+            client.shutdown(socket.SHUT_WR)
+            client.setblocking(False)
+        assert await it.worker.drain(20, 0, 20) is True
+        for client in clients:
+            with client:
+                assert client.recv(1000).endswith(b"pong")
 
 
 async def test_drain_ends_with_its_time(tmp_path: Path) -> None:

@@ -208,7 +208,6 @@ class Talkers:
         self._tasks: list[asyncio.Task[None]] = []
         self.closed: list[float] = []  # when
         self.echoes = 0
-        self._is_over = False
 
     async def __aenter__(self) -> Talkers:
         for at in range(0, self._count, 20):
@@ -219,7 +218,7 @@ class Talkers:
 
     async def _talk(self, one: ClientConnection) -> None:
         try:
-            while not self._is_over:
+            while True:
                 await one.send("hello")
                 async with asyncio.timeout(PATIENCE):
                     assert await one.recv() == "hello"
@@ -229,8 +228,9 @@ class Talkers:
             self.closed.append(time.monotonic())
 
     async def __aexit__(self, *_: object) -> None:
-        self._is_over = True
-        await asyncio.gather(*self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(one.close() for one in self._open))
 
 

@@ -27,12 +27,12 @@ class Reloads(NamedTuple):
     wrong: int  # reloads whose outcome was not the one expected
 
 
-async def reloads(subject: Subject, count: int, clients: int, sockets: int) -> Reloads:
-    async with Crowd(subject.port, clients) as crowd, Talkers(subject.port, sockets) as talkers:
+async def reloads(subject: Subject, count: int, clients: int, sockets: int, pause: float = 1.0) -> Reloads:
+    async with Crowd(subject.port, clients, pause) as crowd, Talkers(subject.port, sockets) as talkers:
         before: dict[str, Held] = {}
         wrong = 0
         for turn in range(1, count + 1):
-            wrong += not await reload(subject, turn, faulty=turn % 10 == 5)
+            wrong += not await reload(subject, turn, faulty=turn % 10 == 3)
             if turn == max(1, count // 10):
                 before = subject.held()
         await crowd.more(clients)

@@ -17,13 +17,14 @@ from bench.peers import Peer
 from bench.processes import free_port, say
 from bench.stage import Stage
 from bench.table import Bar, Row, judge
+from bench.upkeep import cost as costs
 from bench.upkeep.building import building
 from bench.upkeep.crowd import Account, echo_origin
 from bench.upkeep.kills import Kills, control_kills, worker_kills
 from bench.upkeep.reloads import reloads
 from bench.upkeep.subject import Subject
 from bench.upkeep.upgrades import copied_tree, upgrades
-from bench.upkeep.workers import cost, spread
+from bench.upkeep.workers import expense, spread
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ def workers(stage: Stage, _peers: list[Peer], effort: Effort) -> list[Row]:
     for _ in range(effort.rounds):
         for count, found in figures.items():
             with _subject(stage, workers=count) as subject:
-                found.append(cost(subject, script, effort.seconds, stage.cores.others))
+                found.append(expense(subject, script, effort.seconds, stage.cores.others))
             say(f"workers: {count}: {found[-1]:.0f} us a request")
     one, two = (min(found) for found in figures.values())
     rows.append(_most("workers", two / one, 1.15, "x", f"CPU of a request, {two:.0f} us beside {one:.0f} us with one"))
@@ -109,6 +110,18 @@ def build(stage: Stage, _peers: list[Peer], effort: Effort) -> list[Row]:
     return [
         _most("build", (seen.busy - seen.quiet) * 1000, 20, "ms", f"{note}; slowest {seen.slowest * 1000:.0f} ms"),
         _most("build", seen.failed, 0, "failed", ""),
+    ]
+
+
+def cost(stage: Stage, _peers: list[Peer], effort: Effort) -> list[Row]:
+    """A conversation in this process beside what it took when the gateway was one process."""
+    figures = costs.cost(stage.folder, effort.rounds)
+    if figures is None:
+        say(f"cost: commit {costs.BEFORE} is not here")
+        return []
+    return [
+        _most("cost", now - before, 0.7, "us", f"{name}: {now:.2f} beside {before:.2f} us before")
+        for name, (before, now) in figures.items()
     ]
 
 

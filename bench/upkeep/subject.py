@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -162,7 +162,8 @@ class Subject:
 
     def held(self) -> dict[str, Held]:
         """By name, the supervisor's own included."""
-        return {name: _held(pid) for pid, name in {**self.children(), self.pid: "supervisor"}.items()}
+        connections = _connections().keys()
+        return {name: _held(pid, connections) for pid, name in {**self.children(), self.pid: "supervisor"}.items()}
 
     # -- what it tells ------------------------------------------------------------------------------------------------
 
@@ -228,9 +229,8 @@ def _state(pid: int) -> str:
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _held(pid: int) -> Held:
+def _held(pid: int, connections: Collection[str]) -> Held:
     status = (_PROC / str(pid) / "status").read_text()
     found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    connections = _connections()
     others = [link for link in _descriptors(pid) if link not in connections]
     return Held(int(found[1]) * 1024 if found else 0, len(others))

@@ -40,18 +40,20 @@ def copied_tree(folder: Path) -> Path:
     return folder
 
 
-async def upgrades(subject: Subject, plan: str, clients: int, sockets: int, drain: float) -> Upgrades:
+async def upgrades(
+    subject: Subject, plan: str, clients: int, sockets: int, drain: float, pause: float = 1.0
+) -> Upgrades:
     """`plan`: a letter for each upgrade: "g" for good code, "u" for unreadable code, "r" for workers that raise.
     `drain`: seconds that WebSockets are kept, as the subject is configured."""
     outcomes: list[bool] = []
-    async with Crowd(subject.port, clients) as crowd, Talkers(subject.port, sockets) as talkers:
+    async with Crowd(subject.port, clients, pause) as crowd, Talkers(subject.port, sockets) as talkers:
         handed_over = 0.0
         for kind in plan:
             outcomes.append(await _upgrade(subject, kind))
             handed_over = handed_over or (time.monotonic() if kind == "g" else 0.0)
             await crowd.more(clients)
         if handed_over:
-            await asyncio.sleep(max(0.0, handed_over + drain + 3.0 - time.monotonic()))
+            await asyncio.sleep(max(0.0, handed_over + drain + 1.0 - time.monotonic()))
         await crowd.more(clients)
     ends = [at - handed_over for at in talkers.closed]
     # The drain begins when it is told, a moment before we read of it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_SHOWN = ("description", "upstream", "split", "redirect")
 _NOWHERE: tuple[Any, ...] = (None, [], {}, "")
 
 
@@ -18,7 +19,7 @@ def routes_shown(names: Iterable[str], shown: Mapping[str, Any]) -> list[dict[st
 
 
 def _route(route: Mapping[str, Any]) -> dict[str, Any]:
-    said = {key: route[key] for key in ("description", "upstream", "redirect") if route.get(key) not in _NOWHERE}
+    said = {key: route[key] for key in _SHOWN if route.get(key) not in _NOWHERE}
     match = {key: value for key, value in (route.get("match") or {}).items() if value not in _NOWHERE}
     if route.get("respond"):
         said["respond"] = {"status": route["respond"]["status"]}  # its body may be a page

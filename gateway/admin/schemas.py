@@ -52,7 +52,14 @@ STATUS = _record(
 ROUTES = _list(
     _record(
         {"name": TEXT, "match": _said("as configured; empty for every request", ANYTHING)},
-        {"description": TEXT, "upstream": TEXT, "redirect": ANYTHING, "respond": ANYTHING, "maintenance": FLAG},
+        {
+            "description": TEXT,
+            "upstream": TEXT,
+            "split": ANYTHING,
+            "redirect": ANYTHING,
+            "respond": ANYTHING,
+            "maintenance": FLAG,
+        },
     )
 )
 UPSTREAMS = _list(

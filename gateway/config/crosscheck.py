@@ -7,9 +7,10 @@ The rule: an error is what could not work; what works but is surely not meant is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from gateway.config.document import Node
-from gateway.config.problems import Problem, closest, join_choices, quoted
+from gateway.config.problems import Place, Problem, closest, join_choices, quoted
 from gateway.config.tree import Tree
 from gateway.server.settings import Bind, parse_bind
 
@@ -29,12 +30,31 @@ def entries(tree: Tree, key: str) -> list[Node]:
     return node.value if node is not None and isinstance(node.value, list) else []
 
 
-def named_upstreams(tree: Tree) -> Iterator[tuple[int, Node]]:
-    """(index of the route, the upstream that it names)."""
+class Named(NamedTuple):
+    """An upstream that something leads to. `shown` is how it is written."""
+
+    path: tuple[str | int, ...]
+    place: Place
+    name: str | int
+    shown: str
+
+
+def named_upstreams(tree: Tree) -> Iterator[Named]:
+    """Of routes, of their splits, and of upstreams that have a stand-in."""
+    nodes: list[tuple[tuple[str | int, ...], Node | None]] = []
     for index, route in enumerate(entries(tree, "routes")):
-        node = route.child("upstream")
+        nodes.append((("routes", index, "upstream"), route.child("upstream")))
+        split = route.child("split")
+        to = split.child("to") if split is not None else None
+        for name, place in to.keys.items() if to is not None else ():
+            yield Named(("routes", index, "split", "to", name), place, name, "")
+    upstreams = tree.root.child("upstreams")
+    for name in upstream_names(tree) or ():
+        one = upstreams.child(name) if upstreams is not None else None
+        nodes.append((("upstreams", name, "failover"), one.child("failover") if one is not None else None))
+    for path, node in nodes:
         if node is not None and isinstance(node.value, (str, int)):
-            yield index, node
+            yield Named(path, node.place, node.value, node.shown)
 
 
 def upstream_names(tree: Tree) -> list[str] | None:
@@ -47,24 +67,24 @@ def upstream_names(tree: Tree) -> list[str] | None:
 
 def _unknown_upstreams(tree: Tree) -> Iterator[Problem]:
     names = upstream_names(tree)
-    for index, node in named_upstreams(tree) if names is not None else ():
-        name = str(node.value)
-        if name in (names or ()) or not isinstance(node.value, str):
+    for path, place, written, shown_as in named_upstreams(tree) if names is not None else ():
+        name = str(written)
+        if name in (names or ()) or not isinstance(written, str):
             continue
         near = closest(name, names or ())
         if "://" in name:
             advice = "write the address under `upstreams`, and its name here"
         elif name.partition("#")[0] in (names or ()):
             advice = "put a space before the `#` of a comment"
-        elif near and not node.shown:
+        elif near and not shown_as:
             advice = f"did you mean `{near}`?"
         elif names:
             shown = join_choices((quoted(known) for known in names[:NAMES_SHOWN]), "and")
             advice = f"there {'is' if len(names) == 1 else 'are'} {shown}{' …' if len(names) > NAMES_SHOWN else ''}"
         else:
             advice = "add it under `upstreams`, which is empty"
-        path = tree.spelled(("routes", index, "upstream"), node.place)
-        yield Problem(node.place, path, f"there is no upstream {quoted(node.shown or name)}: {advice}")
+        message = f"there is no upstream {quoted(shown_as or name)}: {advice}"
+        yield Problem(place, tree.spelled(path, place), message)
 
 
 def repeated_names(tree: Tree) -> Iterator[tuple[int, Node, Node]]:

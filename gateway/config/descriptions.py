@@ -21,7 +21,7 @@ __all__ = ["Key", "default_of", "description_of", "keys_below", "model_of"]
 
 _UNIT_WORDS = (
     ("parse_duration", "duration"), ("parse_size", "size"), ("parse_rate", "rate"), ("parse_network", "network"),
-    ("parse_bind", "address"), ("_read_share", "percentage"), ("_read_span", "span of time"),
+    ("parse_bind", "address"), ("parse_share", "percentage"), ("_read_span", "span of time"),
 )  # fmt: skip
 _KINDS = {
     str: "text", int: "number", float: "number", bool: "true / false", bytes: "text", type(None): "null", Any: "any",

@@ -40,7 +40,7 @@ def _no_route(tree: Tree) -> _Found:
 
 
 def _unused_upstreams(tree: Tree) -> _Found:
-    used = {str(node.value) for _index, node in named_upstreams(tree)}
+    used = {str(one.name) for one in named_upstreams(tree)}
     node = tree.root.child("upstreams")
     if node is None or not used.issubset(upstream_names(tree) or ()):  # an unknown name may be meant for any of them
         return

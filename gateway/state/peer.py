@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -62,6 +62,7 @@ REGIONS = _laid_out(
         "catalogue": 16 * 1024 * 1024,
         "lanes": MAX_LANES * LANE_SLOTS * WORD,
         "endpoints": MAX_ENDPOINTS * ENDPOINT_WORDS * WORD,
+        "board": 17 * PAGE,
         "purges": 1024 * 1024,
         "buckets": 16 * 1024 * 1024,
     }

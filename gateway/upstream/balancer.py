@@ -12,11 +12,10 @@ from hashlib import blake2b
 from itertools import accumulate
 from math import log
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from gateway.exchange import Exchange
-
-HashKey: TypeAlias = Callable[[Exchange], bytes]
+from gateway.hash_key import HashKey, hash_key
 
 
 class Choice(Protocol):
@@ -171,34 +170,6 @@ class RendezvousHash:
 
 def _digest_key(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=32).digest()
-
-
-def hash_key(hash_on: str) -> HashKey:
-    """What `hash_on` reads from an exchange. Where the client sent no such field or cookie, its address counts."""
-    kind, _, name = hash_on.partition(":")
-    if kind == "path":
-        return lambda exchange: exchange.request.path
-    if kind == "header":
-        field = name.lower().encode()
-        return lambda exchange: exchange.request.index.get(field) or _client(exchange)
-    if kind == "cookie":
-        prefix = name.encode() + b"="
-        return lambda exchange: _cookie(exchange, prefix) or _client(exchange)
-    return _client
-
-
-def _client(exchange: Exchange) -> bytes:
-    return exchange.client.encode()
-
-
-def _cookie(exchange: Exchange, prefix: bytes) -> bytes:
-    """The value of the first cookie whose pair begins with `prefix` (RFC 6265 §5.4)."""
-    for line in exchange.request.values(b"cookie"):
-        for pair in line.split(b";"):
-            stripped = pair.strip()
-            if stripped.startswith(prefix):
-                return stripped[len(prefix) :]
-    return b""
 
 
 def make_balancer(balance: str, choices: Sequence[Choice], hash_on: str, random: Random) -> Balancer:

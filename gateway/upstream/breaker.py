@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from gateway.schema import Count, Duration, Field, Model, model_validator
-from gateway.upstream.retries import Share
+from gateway.schema import Count, Duration, Field, Model, Share, model_validator
 
 # Good ends after which everybody may pass again: the number let through has doubled with each of them until then.
 ENOUGH = 16

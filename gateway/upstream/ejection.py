@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from gateway.errors import Cause
-from gateway.schema import Count, Duration, Field, Model, model_validator
-from gateway.upstream.retries import Share, Statuses
+from gateway.schema import Count, Duration, Field, Model, Share, model_validator
+from gateway.upstream.retries import Statuses
 
 # Nothing could be said to it at all.
 UNREACHABLE = frozenset(
@@ -48,7 +48,8 @@ class EjectionConfig(Model):
     cap: Duration = Field(default="300s")
     """How long at most, and how long it must have held out for the count to begin anew."""
     most: Share = Field(default="50%")
-    """How many endpoints may be left out at a time: one in any case, and never the last."""
+    """How many endpoints may be left out at a time: one in any case, and never the last. Those to which there is no
+    connection at all do not count: to ask them helps nobody."""
     statuses: Statuses = Field(default=[502, 503, 504])
     """Answers that count as failures. What a program answers when it has a bug (500) does not: that is rarely one
     endpoint's fault, and leaving it out would not help."""
@@ -139,9 +140,9 @@ def outlies(config: EjectionConfig, watch: Watch) -> str:
     return ""
 
 
-def may_eject(config: EjectionConfig, *, ejected: int, fit: int, endpoints: int) -> bool:
-    """Whether one more may go, where `ejected` of `endpoints` are out already and `fit` others would be left."""
-    return fit > 0 and ejected < max(1, int(config.most * endpoints))
+def may_eject(config: EjectionConfig, *, ejected: int, endpoints: int) -> bool:
+    """Whether one more may go, where `ejected` of `endpoints` are out already."""
+    return ejected < max(1, int(config.most * endpoints))
 
 
 def term(config: EjectionConfig, until: float, ejections: int, now: float) -> tuple[float, int]:

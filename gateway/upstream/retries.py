@@ -20,6 +20,7 @@ from gateway.schema import (
     Duration,
     Field,
     Model,
+    Share,
     WithJsonSchema,
     model_validator,
     parse_duration,
@@ -50,13 +51,6 @@ def _read_span(value: object) -> Span:
     return span
 
 
-def _read_share(value: object) -> float:
-    number = value.strip().removesuffix("%") if isinstance(value, str) and value.strip().endswith("%") else ""
-    if not number.isdecimal() or len(number) > 3 or int(number) > 100:
-        raise ValueError(f"{value!r} is not a share: write a percentage from 0% to 100%, for example 20%")
-    return int(number) / 100
-
-
 def _read_statuses(value: object) -> frozenset[int]:
     statuses = value if isinstance(value, list) else [value]
     for status in statuses:
@@ -67,9 +61,6 @@ def _read_statuses(value: object) -> frozenset[int]:
 
 _Span: TypeAlias = Annotated[
     Span, BeforeValidator(_read_span), WithJsonSchema({"type": "string", "examples": ["25ms-250ms"]})
-]
-Share: TypeAlias = Annotated[
-    float, BeforeValidator(_read_share), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}%$"})
 ]
 Statuses: TypeAlias = Annotated[
     frozenset[int],

@@ -44,7 +44,10 @@ def choose(endpoints: Sequence[Endpoint], config: UpstreamConfig, now: float) ->
         if out <= now and not _is_down(endpoint, config):
             well[endpoint] = weight
     panic = len(well) < config.panic * len(wanted)
-    chosen = wanted if panic else well
+    chosen = well
+    if panic:  # all but those whom this worker has itself found dead
+        asked = {one: weight for one, weight in wanted.items() if one in well or not one.watch.is_gone(now)}
+        chosen = asked or wanted
     if config.slow_start:
         chosen, ramp = _eased(chosen, config, now)
         until = min(until, ramp)
@@ -93,7 +96,8 @@ def eject(
         fit = [one for one in others if one not in out and not one.standing.drained and not _is_down(one, config)]
         if standing.ejected_until > now:
             return 0.0
-        if not may_eject(rules, ejected=len(out), fit=len(fit), endpoints=len(endpoints)):
+        gone = endpoint.watch.is_gone(now)
+        if not fit or not (gone or may_eject(rules, ejected=len(out), endpoints=len(endpoints))):
             return 0.0
         until, count = term(rules, standing.ejected_until, standing.ejections, now)
         standing.write_ejection(until, count)

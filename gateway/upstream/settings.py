@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from gateway.http.fields import is_token
-from gateway.schema import AfterValidator, BeforeValidator, Count, Duration, Field, Model, model_validator
+from gateway.hash_key import HashOn
+from gateway.schema import AfterValidator, BeforeValidator, Count, Duration, Field, Model, Share, model_validator
 from gateway.upstream.address import EndpointAddress, parse_endpoint
 from gateway.upstream.breaker import BreakerConfig
 from gateway.upstream.ejection import EjectionConfig
 from gateway.upstream.health import HealthConfig
-from gateway.upstream.retries import RetriesConfig, Share
+from gateway.upstream.retries import RetriesConfig
 
 Balance: TypeAlias = Literal["round_robin", "least_requests", "hash", "random", "first"]
 
@@ -22,15 +22,6 @@ Balance: TypeAlias = Literal["round_robin", "least_requests", "hash", "random", 
 def _check_url(url: str) -> str:
     parse_endpoint(url)
     return url
-
-
-def _check_hash_on(text: str) -> str:
-    kind, colon, name = text.partition(":")
-    if not colon and kind in {"client", "path"}:
-        return text
-    if kind in {"header", "cookie"} and is_token(name.encode()):
-        return text
-    raise ValueError(f"{text!r} is nothing to hash on: write client, path, header:NAME or cookie:NAME")
 
 
 def _check_host(text: str) -> str:
@@ -125,7 +116,7 @@ class UpstreamConfig(Model):
     balance: Balance = "least_requests"
     """How an endpoint is chosen: `least_requests` (the less busy of two drawn), `round_robin`, `random`, `first` (the
     others are spare), `hash` (the same client, or whatever `hash_on` says, always to the same endpoint)."""
-    hash_on: Annotated[str, AfterValidator(_check_hash_on)] | None = None
+    hash_on: HashOn | None = None
     """With `balance: hash`: `client` (the default), `path`, `header:NAME` or `cookie:NAME`."""
     host: Annotated[str, AfterValidator(_check_host)] = "preserve"
     """The Host field the origin sees: `preserve` what the client sent, the `endpoint`'s own, or a literal."""
@@ -138,14 +129,18 @@ class UpstreamConfig(Model):
     ejection: Literal["off"] | EjectionConfig = EjectionConfig()
     """Endpoints whose answers speak against them are left out for a while."""
     panic: Share = Field(default="50%")
-    """If less than this share of the endpoints is well, all are asked again, whatever checks and ejections say: with
-    so few left, either the checks are wrong or those that are left would fall too. `0%`: never."""
+    """If less than this share of the endpoints is well, all are asked again that can be connected to, whatever checks
+    and ejections say: with so few left, either the checks are wrong or those that are left would fall too. `0%`:
+    never."""
     slow_start: Duration = Field(default="0s")
     """How long an endpoint that is new, or has returned, takes from a tenth of its share of the requests to all of
     it; for programs that are slow at first."""
     breaker: BreakerConfig | None = None
     """Leave the upstream alone when too much of it fails. One of which no endpoint can be reached is left alone in any
     case, and looked at twice a second."""
+    failover: str | None = None
+    """Name of the upstream that answers while this one has no endpoint to ask: all are down or drained, none can be
+    reached, or the breaker is open."""
     retries: RetriesConfig = RetriesConfig()
     """Further attempts."""
 

@@ -207,14 +207,18 @@ class Upstream:
         watch = endpoint.watch
         if watch.unreachable == 1:
             watch.unreachable_since = now
+        if self._gate is not None:
+            return  # those who look whether it is back must find every endpoint
         if self._ejects is not None and not watch.ejected and now >= self._patience:
             why = outlies(self._ejects, watch)
             if why:
                 self._eject(endpoint, why, now)
-        if watch.unreachable and self._gate is None and self._is_gone(now):
-            pardon(self.endpoints, self._ties.shared, now)
-            gate = Gate("no endpoint can be reached", GONE_SECONDS, GONE_MOST, self._random, now)
-            self._shut(gate, self._reach)
+        if watch.is_gone(now):
+            self._choose(now)
+            if self._is_gone(now):
+                pardon(self.endpoints, self._ties.shared, now)
+                gate = Gate("no endpoint can be reached", GONE_SECONDS, GONE_MOST, self._random, now)
+                self._shut(gate, self._reach)
 
     def _eject(self, endpoint: Endpoint, why: str, now: float) -> None:
         seconds = eject(endpoint, self.endpoints, self.config, self._ties.shared, now)
@@ -225,7 +229,8 @@ class Upstream:
             self._patience = now + PATIENCE
 
     def _is_gone(self, now: float) -> bool:
-        return all(endpoint.watch.is_gone(now) for endpoint in self._roster.weights)
+        asked = self._roster.weights
+        return bool(asked) and all(endpoint.watch.is_gone(now) for endpoint in asked)
 
     # What a Watch tells, as `told`: nothing is asked for while there is neither a gate nor a breaker.
 

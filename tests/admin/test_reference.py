@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from gateway.admin import reference
 from gateway.admin.api_page import api_page
 from gateway.admin.reference import FIELDS, FOLDER, access_log_page, main, metrics_page
 from gateway.filters.access_log import FieldName
 
 ROOT = Path(__file__).resolve().parents[2]
+found = cache(reference.declared)
+
+
+@pytest.fixture(autouse=True)
+def _walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code does not change while it is tested, and walking it takes long."""
+    monkeypatch.setattr(reference, "declared", found)
 
 
 def test_the_pages_are_up_to_date() -> None:

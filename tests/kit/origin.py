@@ -116,7 +116,8 @@ async def echo(asked: Asked, talk: Talk) -> None:
 
 
 class Origin:
-    """One origin; `scripts` by path, a path ending in `*` is a prefix. `port`, or `path` for a Unix socket.
+    """One origin; `scripts` by path, a path ending in `*` is a prefix. `port` (any, unless one is
+    given), or `path` for a Unix socket.
 
     `greeting` is said to whoever connects: that is no HTTP.
     """
@@ -128,12 +129,13 @@ class Origin:
         path: str = "",
         tls: ssl.SSLContext | None = None,
         greeting: bytes = b"",
+        port: int = 0,
     ) -> None:
         self.scripts = dict(scripts or {})
         self.asked: list[Asked] = []
         self.connections = 0
         self.faults: list[str] = []
-        self.port = 0
+        self.port = port
         self.path = path
         self._tls = tls
         self._greeting = greeting
@@ -198,7 +200,7 @@ class Origin:
         if self.path:
             server: asyncio.Server = await asyncio.start_unix_server(self._serve, self.path)
         else:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=2048)
+            server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls, backlog=2048)
             self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

@@ -90,7 +90,13 @@ def issue(
         .not_valid_before(now + timedelta(days=days[0]))
         .not_valid_after(now + timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    if by:  # Python 3.13 insists on it
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+    if ca:
+        builder = builder.add_extension(_SIGNS, critical=True)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
     if aia:
@@ -98,6 +104,12 @@ def issue(
         links = [x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)]
         builder = builder.add_extension(x509.AuthorityInformationAccess(links), critical=False)
     return Issued(builder.sign(by.key if by else key, SHA256()), key)
+
+
+_SIGNS = x509.KeyUsage(
+    digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 
 
 def _general(name: str) -> x509.GeneralName:

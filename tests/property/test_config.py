@@ -54,9 +54,16 @@ scalars = (
     ])
 )  # fmt: skip
 names = st.sampled_from([*KEYS, "app"]) | st.text(max_size=6)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=6), max_leaves=24
-)
+
+
+def nested(most: int) -> st.SearchStrategy[Any]:
+    """Values of any shape with so many leaves at most."""
+    return st.recursive(
+        scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=6), max_leaves=most
+    )
+
+
+values, few = nested(24), nested(4)
 
 
 def shaped(model: type[Model], depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
@@ -64,15 +71,15 @@ def shaped(model: type[Model], depth: int = 0) -> st.SearchStrategy[dict[str, An
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for key in keys_below(model):
         name = key.path.removesuffix("[]").removesuffix(".NAME")
-        below = values
+        below = few
         if key.model is not None and depth < 3:
             inner = shaped(key.model, depth + 1)
             if key.path.endswith("[]"):
-                below = st.lists(inner | values, max_size=3)
+                below = st.lists(inner | few, max_size=3)
             elif key.path.endswith(".NAME"):
-                below = st.dictionaries(st.sampled_from(["app", "web"]), inner | values, max_size=2)
+                below = st.dictionaries(st.sampled_from(["app", "web"]), inner | few, max_size=2)
             else:
-                below = inner | values
+                below = inner | few
         fields[name] = below
     return st.fixed_dictionaries({}, optional=fields)
 

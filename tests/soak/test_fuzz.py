@@ -10,7 +10,7 @@ import asyncio
 import random
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,8 +146,8 @@ def test_fuzz(house: House, kind: str, seconds: float, lot: random.Random) -> No
     def made() -> bytes:
         if kind == "responses":
             return lot.choice(models)
-        tail = lot.choice(ASKING[:3]) if kind == "proxied" else b""
-        return mutated(models, lot) + tail
+        asking = lot.choice(ASKING[:3]).replace(b"/said", b"/proper") if kind == "proxied" else b""
+        return mutated(models, lot) + asking
 
     sent = asyncio.run(fuzz(house, port, made, seconds / 4))
     until(lambda: counts(house.admin).total("gateway_connections_open") == 0)
@@ -163,7 +163,7 @@ def test_fuzz(house: House, kind: str, seconds: float, lot: random.Random) -> No
     assert all(line.startswith(b'{"time":') and line.endswith(b"}") for line in text.splitlines())
 
 
-async def fuzz(house: House, port: int, made: object, seconds: float) -> int:
+async def fuzz(house: House, port: int, made: Callable[[], bytes], seconds: float) -> int:
     """Sends what `made` makes for so long, AT_ONCE of them at a time; how many."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

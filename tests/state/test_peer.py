@@ -309,3 +309,26 @@ def test_garbage_ends_it(in_loop: Any) -> None:
         far.close()
 
     in_loop(conversation)
+
+
+def test_an_answer_to_somebody_before(in_loop: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    """Who inherits a channel may get answers to questions of its last owner, who began to count where it did: they are
+    not taken for its own."""
+
+    async def conversation() -> None:
+        one, other = Channel.pair()
+        far = Peer(other, lambda message: questions.append(message))
+        questions: list[Message] = []
+        before = Peer(Channel.of(os.dup(one.fileno())), lambda _message: None)
+        before.tell({"ask": "old", "id": before._next})
+        while not questions:  # noqa: ASYNC110  # nobody announces it
+            await asyncio.sleep(0)
+        before.close()
+        after = Peer(one, lambda _message: None)
+        far.answer(questions[0], {"value": "old"})
+        with pytest.raises(TimeoutError):
+            await after.ask({"ask": "new"}, seconds=0.05)
+        far.close()
+        after.close()
+
+    in_loop(conversation)

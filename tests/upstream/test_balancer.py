@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from gateway.exchange import Connection, Exchange
+from gateway.hash_key import hash_key
 from gateway.http.message import Request
 from gateway.upstream.balancer import (
     Balancer,
@@ -16,7 +17,6 @@ from gateway.upstream.balancer import (
     RandomChoice,
     RendezvousHash,
     RoundRobin,
-    hash_key,
     make_balancer,
 )
 
@@ -160,23 +160,6 @@ def test_hash_moves_only_the_keys_of_the_endpoint_that_went() -> None:
         else:
             assert after is before
     assert set(fled) == {"a", "c", "d"}
-
-
-@pytest.mark.parametrize(
-    ("hash_on", "key"),
-    [
-        ("client", b"192.0.2.1"),
-        ("path", b"/cart"),
-        ("header:X-User", b"kim"),
-        ("header:X-Absent", b"192.0.2.1"),
-        ("cookie:session", b"abc=1"),
-        ("cookie:sess", b"192.0.2.1"),
-    ],
-)
-def test_keys(hash_on: str, key: bytes) -> None:
-    """What is hashed; the client's address where the field or cookie is missing."""
-    fields = [(b"x-user", b"kim"), (b"cookie", b"a=session=no; session=abc=1"), (b"cookie", b"session=late")]
-    assert hash_key(hash_on)(exchange(path=b"/cart", fields=fields)) == key
 
 
 @pytest.mark.parametrize("balance", ["first", "hash", "least_requests", "random", "round_robin"])

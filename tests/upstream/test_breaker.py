@@ -26,6 +26,7 @@ def test_half_of_at_least_twenty() -> None:
 
 
 def test_many_failures_among_more_successes() -> None:
+    """It is their share that counts."""
     breaker = Breaker(config(), 0.0)
     assert not trips(breaker, *[True] * 60, *[False] * 59)
     assert trips(breaker, False)
@@ -102,5 +103,6 @@ def test_what_began_before_counts_for_nothing() -> None:
     ],
 )
 def test_mistakes(keys: dict[str, object], advice: str) -> None:
+    """Each says what to write instead."""
     with pytest.raises(ValueError, match=advice):
         config(**keys)

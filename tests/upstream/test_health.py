@@ -66,6 +66,7 @@ def test_the_defaults() -> None:
     [(200, [(200, 200)]), ("200-299", [(200, 299)]), ([200, "401-403"], [(200, 200), (401, 403)])],
 )
 def test_statuses(written: object, read: list[tuple[int, int]]) -> None:
+    """One, a span, or a list of them."""
     assert config(status=written).status == read
 
 
@@ -86,5 +87,6 @@ def test_statuses(written: object, read: list[tuple[int, int]]) -> None:
     ],
 )
 def test_mistakes(keys: dict[str, object], advice: str) -> None:
+    """Each says what to write instead."""
     with pytest.raises(ValueError, match=advice):
         config(**keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Ready: yes\r\n\r\nready"
     ],
 )
 async def test_what_is_well(raw: bytes, health: dict[str, Any]) -> None:
+    """By its status, its fields and its body, however that is framed."""
     assert await asked(raw, **health) == ""
 
 
@@ -80,6 +82,7 @@ async def test_what_is_well(raw: bytes, health: dict[str, Any]) -> None:
     ],
 )
 async def test_what_is_not(raw: bytes, health: dict[str, Any], wrong: str) -> None:
+    """With the reason in a few words."""
     assert wrong in await asked(raw, **health)
 
 
@@ -98,9 +101,12 @@ async def test_one_that_hangs() -> None:
     with Origin({"*": hang}) as origin:
         assert await probe(target(origin.url, timeout="100ms"), None) == "no answer within 0.1s"
         assert await probe(target(origin.url, type="tcp"), None) == ""
+        while origin.connections < 2:  # noqa: ASYNC110  # nobody announces it
+            await asyncio.sleep(0.01)
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
+    """Is asked like any other."""
     with Origin({"*": says(WELL)}, path=str(tmp_path / "app.sock")) as origin:
         assert await probe(target(origin.url), None) == ""
     assert "connect_refused" in await probe(target(f"unix:{tmp_path}/none.sock"), None)

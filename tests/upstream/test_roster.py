@@ -7,7 +7,9 @@ from random import Random
 import pytest
 
 from gateway.deadlines import NEVER, Sweep
+from gateway.errors import Cause
 from gateway.upstream.building import make_endpoint
+from gateway.upstream.ejection import GONE_AFTER
 from gateway.upstream.pool import Pool
 from gateway.upstream.roster import FINE, choose, eject, pardon
 from gateway.upstream.settings import UpstreamConfig
@@ -122,6 +124,35 @@ def test_who_may_be_ejected() -> None:
     assert house.eject("a") == 0.0
     assert House(1).eject("a") == 0.0
     assert House(2, ejection="off").eject("a") == 0.0
+
+
+def dead(endpoint: Endpoint, since: float) -> None:
+    """Nobody has been there for longer than a restart takes."""
+    for _ in range(GONE_AFTER):
+        endpoint.watch.report(0, 0.0, Cause.CONNECT_REFUSED)
+    endpoint.watch.unreachable_since = since
+
+
+def test_the_dead_may_all_be_ejected_but_the_last() -> None:
+    """To ask them helps nobody, whatever the share of those that may go."""
+    house = House(4)
+    for name in "abcd":
+        dead(house[name], 990.0)
+    assert [house.eject(name) for name in "abcd"] == [30.0, 30.0, 30.0, 0.0]
+
+
+def test_panic_does_not_ask_the_dead() -> None:
+    """What checks say may be wrong, what a worker has seen itself is not; only if all are dead it asks all."""
+    house = House(4)
+    for name in "abc":
+        house[name].standing.set_health(Health.DOWN, 0.0)
+    dead(house["b"], 990.0)
+    assert house.chosen(990.5) == "abcd"
+    assert house.chosen(991.0) == "acd"
+    for name in "acd":
+        dead(house[name], 990.0)
+        house[name].standing.set_health(Health.DOWN, 0.0)
+    assert house.chosen(991.0) == "abcd"
 
 
 def test_an_ejection_and_a_pardon_are_known_to_all() -> None:

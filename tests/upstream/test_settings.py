@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream.ejection import EjectionConfig
 from gateway.upstream.settings import PoolConfig, UpstreamConfig, UpstreamTlsConfig
 
 
@@ -16,6 +17,9 @@ def test_the_shortest_upstream() -> None:
     assert [(each.url, each.weight) for each in config.endpoints] == [("http://app:3000", 1)]
     assert (config.balance, config.host, config.hash_on) == ("least_requests", "preserve", None)
     assert config.retries.attempts == 1
+    assert config.ejection == EjectionConfig()
+    assert (config.health, config.breaker, config.failover) == (None, None, None)
+    assert (config.panic, config.slow_start) == (0.5, 0.0)
     assert config.tls.verify
     pool = config.pool
     assert (pool.idle_timeout, pool.max_idle, pool.max_open, pool.queue, pool.queue_timeout) == (
@@ -75,6 +79,9 @@ def test_equal_texts_are_equal_upstreams() -> None:
         ({"endpoints": ["http://a"], "pool": {"idle_timeout": 60}}, "60s"),
         ({"endpoints": ["http://a"], "retries": {"attempts": 9}}, "less than or equal to 5"),
         ({"endpoints": ["http://a"], "tls": {"verify": False}}, "no endpoint is https"),
+        ({"endpoints": ["http://a"], "ejection": "on"}, "off"),
+        ({"endpoints": ["http://a"], "panic": 0.5}, "a percentage"),
+        ({"endpoints": ["http://a", "https://b"], "health": {"type": "tls"}}, "write tcp"),
         ({"endpoints": ["https://a"], "tls": {"key": "k.pem"}}, "certificate"),
         ({"endpoints": ["https://a"], "tls": {"verify": False, "ca": "c.pem"}}, "no effect"),
         ({"endpoints": ["https://a"], "tls": {"server_name": "a:443"}}, "without port"),

@@ -20,6 +20,7 @@ def standing(shared: Alone) -> Standing:
 
 
 def test_nothing_is_held_against_a_new_one(standing: Standing) -> None:
+    """All words are zero, and that means nothing."""
     assert (standing.health, standing.drained, standing.ejected_until, standing.ejections) == (0, False, 0.0, 0)
     assert (standing.weight(3), standing.returned_at) == (3, 0.0)
 
@@ -49,6 +50,7 @@ def test_it_returns_when_it_is_up_again(standing: Standing) -> None:
 
 
 def test_it_returns_when_it_is_undrained(standing: Standing) -> None:
+    """Not when it never was drained."""
     standing.set_drained(5.0, drained=False)
     assert standing.returned_at == 0.0
     standing.set_drained(6.0, drained=True)
@@ -74,5 +76,6 @@ def test_the_weight_that_the_operator_wants(standing: Standing) -> None:
 
 
 def test_an_ejection(standing: Standing) -> None:
+    """As it was written."""
     standing.write_ejection(42.5, 2)
     assert (standing.ejected_until, standing.ejections) == (42.5, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.upstream.standing import Health
-from tests.kit.messages import get, ok
+from tests.kit.messages import get, ok, post
 from tests.kit.site import Served, serve, warm
 from tests.kit.wire import Client
 
@@ -59,7 +59,22 @@ def test_an_endpoint_that_refuses_is_left_out() -> None:
     assert site.origins[1].refusals == EVER - 5
 
 
+@pytest.mark.parametrize("health", [None, {}])
+def test_two_of_three_refuse(health: dict[str, object] | None) -> None:
+    """The one that is left serves all, whether or not checks have noticed: nobody is asked who cannot be reached."""
+    site = serve(endpoints=3, app={"retries": ONCE, "health": health})
+    for at in (1, 2):
+        site.origins[at].refusals = EVER
+        if health is not None:
+            site.site.upstreams["app"].endpoints[at].standing.set_health(Health.DOWN, site.clock())
+    for _ in range(15):
+        asked(site, {0: GOOD}, 6)
+        site.later(0.2)
+    assert asked(site, {0: GOOD}, 50) == [200] * 50
+
+
 def test_ejection_can_be_off() -> None:
+    """A bad endpoint keeps its share."""
     site = serve(endpoints=3, app={"retries": ONCE, "ejection": "off"})
     assert asked(site, {0: GOOD, 1: BAD, 2: GOOD}, 60).count(502) == 20
 
@@ -97,6 +112,7 @@ def test_a_drained_endpoint_gets_nothing_new() -> None:
 
 
 def test_the_only_endpoint_can_be_drained() -> None:
+    """The operator knows what he does."""
     site = serve()
     (endpoint,) = site.site.upstreams["app"].endpoints
     endpoint.standing.set_drained(site.clock(), drained=True)
@@ -202,3 +218,57 @@ def test_a_breaker_for_slow_answers() -> None:
         site.origin.serve(GOOD)
         assert status(client) == 200
     assert asked(site, {}) == [503]
+
+
+UPSTREAMS = {
+    "app": {"endpoints": ["http://127.0.0.1:3000"], "retries": ONCE, "failover": "spare"},
+    "spare": {"endpoints": ["http://127.0.0.1:3001"], "host": "spare.internal"},
+}
+
+
+def test_a_stand_in() -> None:
+    """While an upstream has no endpoint to ask another one answers, with its own Host; a body goes there too."""
+    site = serve(upstreams=UPSTREAMS)
+    (endpoint,) = site.site.upstreams["app"].endpoints
+    assert asked(site, {0: GOOD}) == [200]
+    endpoint.standing.set_drained(site.clock(), drained=True)
+    assert asked(site, {1: GOOD}, 3) == [200] * 3
+    site.client >> post("abc")
+    request = site.origins[1] << b"POST /"
+    assert (request.body, request.get(b"host")) == (b"abc", b"spare.internal")
+    endpoint.standing.set_drained(site.clock(), drained=False)
+    assert asked(site, {0: GOOD}, 3) == [200] * 3
+
+
+def test_a_stand_in_for_one_that_is_gone() -> None:
+    """As soon as that is noticed; the few that look whether it is back are not spared."""
+    site = serve(upstreams=UPSTREAMS)
+    site.origins[0].refusals = EVER
+    for _ in range(10):
+        asked(site, {1: GOOD})
+        site.later(0.2)
+    assert asked(site, {1: GOOD}, 50).count(200) >= 49
+
+
+def test_a_stand_in_that_has_no_endpoint_either() -> None:
+    """Is answered for like any other."""
+    site = serve(upstreams=UPSTREAMS)
+    for upstream in site.site.upstreams.values():
+        upstream.endpoints[0].standing.set_drained(site.clock(), drained=True)
+    assert asked(site, {}) == [503]
+    assert site.cause == "no_endpoint"
+
+
+def test_a_split() -> None:
+    """By the client's address, on a route that says so."""
+    site = serve(
+        upstreams={"app": UPSTREAMS["app"] | {"failover": None}, "spare": UPSTREAMS["spare"]},
+        routes=[{"upstream": "app", "split": {"to": {"spare": "30%"}}}],
+    )
+    went = []
+    for number in range(40):
+        client = site.connect(f"192.0.2.{number}")
+        client >> get()
+        went += [at for at in (0, 1) if site.origins[at].serve(GOOD)]
+        assert status(client) == 200
+    assert 5 <= went.count(1) <= 20
