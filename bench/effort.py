@@ -23,4 +23,14 @@ class Effort(NamedTuple):
     kills: int = 20
 
 
-QUICK = Effort(rounds=1, seconds=1.0, stream_bytes=128 * 1024**2, idle_connections=4_000, starts=3, clients=200, sockets=20, reloads=20, kills=4)
+QUICK = Effort(
+    rounds=1,
+    seconds=1.0,
+    stream_bytes=128 * 1024**2,
+    idle_connections=4_000,
+    starts=3,
+    clients=200,
+    sockets=20,
+    reloads=20,
+    kills=4,
+)

@@ -62,8 +62,8 @@ class Changeover:
             await self._worker.listen(listener, sockets[str(listener.bind)], self._layer(listener, self.present))
 
     async def prepare(self, parcel: bytes, number: int, sockets: Sockets) -> None:
-        """Builds generation `number`; `sockets` are those of new listeners. Raises ConfigError, and LookupError if it is
-        overtaken by another one or given up meanwhile, or if a listener has no socket."""
+        """Builds generation `number`; `sockets` are those of new listeners. Raises ConfigError, and LookupError if it
+        is given up meanwhile (for another one, say) or a listener has no socket."""
         self.abort()
         self._sockets = sockets
         try:

@@ -30,6 +30,7 @@ from gateway.state.channel import Channel, Message
 from gateway.state.segment import Segment
 from gateway.state.totals import families
 from gateway.supervision.roles import WorkerRole
+from gateway.upstream.standing import Health
 from tests.kit.http_client import Client
 
 TEXT = 'listeners: [{bind: "127.0.0.1:8080"}]\naccess_log: off\nroutes: [{name: word, respond: {status: 200, body: one}}]\n'
@@ -243,3 +244,17 @@ def test_upstreams_are_shown(tmp_path: Path) -> None:
     (endpoint,) = app.upstream_status(site.upstreams["app"])["endpoints"]
     assert (endpoint["name"], endpoint["weight"]) == ("a:1", 3)
     assert endpoint["connections"] == {"idle": 0, "active": 0, "connecting": 0, "queued": 0}
+    assert (endpoint["drained"], endpoint["ejected"]) == (False, False)
+    assert "healthy" not in endpoint
+
+
+def test_what_is_held_of_an_endpoint_is_shown(tmp_path: Path) -> None:
+    """The operator's weight and drain, and what checks say where there are any."""
+    text = 'upstreams: {app: {endpoints: ["http://a:1"], health: {path: /up}}}\nroutes: [{upstream: app}]\n'
+    upstream = build_site(loaded(tmp_path, text), Services(metrics=Metrics())).upstreams["app"]
+    (one,) = upstream.endpoints
+    one.standing.set_weight(7, configured=1)
+    one.standing.set_drained(1.0, drained=True)
+    one.standing.set_health(Health.DOWN, 1.0)
+    (shown,) = app.upstream_status(upstream)["endpoints"]
+    assert (shown["weight"], shown["drained"], shown["healthy"]) == (7, True, False)

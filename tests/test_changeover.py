@@ -178,7 +178,7 @@ async def test_a_listener_without_a_socket(tmp_path: Path) -> None:
     """Is found before anything is changed."""
     async with stage(tmp_path) as it:
         packed = pack(await asyncio.to_thread(it.loaded, FIRST.replace("}]", '}, {bind: "127.0.0.1:8081"}]', 1)))
-        with pytest.raises(LookupError, match="no sockets for 127.0.0.1:8081"):
+        with pytest.raises(LookupError, match="no sockets for"):
             await it.changeover.prepare(packed, 2, {})
         with pytest.raises(LookupError, match="not prepared"):
             await it.changeover.commit(2)

@@ -184,7 +184,7 @@ class Crowd:
         account = self.account
         wanted = account.answered + len(account.failures) + count
         async with asyncio.timeout(seconds):
-            while account.answered + len(account.failures) < wanted:
+            while account.answered + len(account.failures) < wanted:  # noqa: ASYNC110 - nobody announces it
                 await asyncio.sleep(0.01)
 
     def spawn(self, coroutine: Any) -> None:

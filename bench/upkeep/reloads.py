@@ -40,7 +40,9 @@ async def reloads(subject: Subject, count: int, clients: int, sockets: int, paus
         generations = await asyncio.to_thread(subject.generations)
     changes = [abs(after[name].memory / held.memory - 1) for name, held in before.items()]
     fds = [after[name].descriptors - held.descriptors for name, held in before.items() if "control" not in name]
-    return Reloads(crowd.account, len(talkers.closed), talkers.echoes, generations, max(changes), max(fds, key=abs), wrong)
+    return Reloads(
+        crowd.account, len(talkers.closed), talkers.echoes, generations, max(changes), max(fds, key=abs), wrong
+    )
 
 
 async def reload(subject: Subject, turn: int, *, faulty: bool = False) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -89,8 +88,8 @@ def workers(stage: Stage, _peers: list[Peer], effort: Effort) -> list[Row]:
     script = write_script(stage.folder, "upkeep")
     with _subject(stage) as subject:
         shares = _run(subject, lambda: spread(subject, 400))
-    rows.append(_most("workers", max(abs(share - 1 / len(shares)) for share in shares) * 100, 10, "%",
-                      "from an even share, of 400 connections: " + ", ".join(f"{share:.0%}" for share in shares)))  # fmt: skip
+    note = "from an even share, of 400 connections: " + ", ".join(f"{share:.1%}" for share in shares)
+    rows.append(_most("workers", max(abs(share - 1 / len(shares)) for share in shares) * 100, 10, "%", note))
     figures: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(effort.rounds):
         for count, found in figures.items():
@@ -131,9 +130,11 @@ def cost(stage: Stage, _peers: list[Peer], effort: Effort) -> list[Row]:
 @contextmanager
 def _subject(stage: Stage, **more: Any) -> Iterator[Subject]:
     cores = f"{stage.cores.proxy},{stage.cores.others}"
-    with tempfile.TemporaryDirectory(prefix="gateway-", dir=stage.folder) as name:
-        with Subject(Path(name), stage.origin_port, free_port(), cores=cores, **more) as subject:
-            yield subject
+    with (
+        tempfile.TemporaryDirectory(prefix="gateway-", dir=stage.folder) as name,
+        Subject(Path(name), stage.origin_port, free_port(), cores=cores, **more) as subject,
+    ):
+        yield subject
 
 
 def _run(subject: Subject, measure: Callable[[], Coroutine[Any, Any, T]]) -> T:

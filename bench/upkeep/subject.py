@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from bench.processes import START_SECONDS, StartFailed, free_port
@@ -196,7 +195,7 @@ async def until(condition: Callable[[], T], seconds: float = PATIENCE, every: fl
     """The first true value of `condition`, which is asked on a thread. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        while not (value := await loop.run_in_executor(None, condition)):
+        while not (value := await loop.run_in_executor(None, condition)):  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(every)
     return value
 
@@ -221,7 +220,7 @@ def _descriptors(pid: int) -> list[str]:
     links = []
     for link in (_PROC / f"{pid}/fd").iterdir():
         with contextlib.suppress(OSError):  # gone meanwhile
-            links.append(os.readlink(link))
+            links.append(str(link.readlink()))
     return links
 
 

@@ -67,10 +67,12 @@ async def _upgrade(subject: Subject, kind: str) -> bool:
     sound = file.read_text() if file is not None else ""
     if file is not None:
         # Workers raise where they begin to serve, which no rehearsal does.
-        file.write_text("(" if kind == "u" else sound.replace("def start(self) -> None:", "def start(self, no) -> None:"))
+        file.write_text(
+            "(" if kind == "u" else sound.replace("def start(self) -> None:", "def start(self, no) -> None:")
+        )
     before = subject.said
     done, given_up = before.count(DONE), before.count(GIVEN_UP)
-    workers = {pid for pid, name in subject.children().items() if "control" not in name}
+    workers = set(map(subject.child, ("gateway-0", "gateway-1")))
     subject.signal(signal.SIGUSR2)
     await until(lambda: subject.said.count(DONE) > done or subject.said.count(GIVEN_UP) > given_up, seconds=90)
     if file is not None:

@@ -208,7 +208,9 @@ class Crew:
         child.adopts.add(share)
         alone = self._around.sockets.of_share_alone(share)
         if alone:
-            self._log.warning("a worker stands in for another", share=share, pid=child.pid)
+            # Where none has died yet, one is just slower to start than the others.
+            say = self._log.warning if self._posts[share].reason else self._log.debug
+            say("a worker stands in for another", share=share, pid=child.pid)
         names = list(alone)
         for some in (names[at : at + MOST_FDS] for at in range(0, len(names), MOST_FDS)):
             child.tell({"tell": "adopt", "of": share, "binds": some}, [alone[name].fileno() for name in some])

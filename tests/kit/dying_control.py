@@ -32,10 +32,10 @@ def _set_up(point: str) -> None:
         _die()
 
     async def dies_at_the_commit(self: Reloader, crew: Any, number: int) -> None:
-        if point == "half" and not _DIED.exists():
+        if point == "half":
             await commit(self, crew[:1], number)
         _die()
-        await commit(self, crew, number)
+        await commit(self, crew[1:] if point == "half" else crew, number)
 
     if point == "prepared":
         Reloader._prepare = dies_when_prepared  # type: ignore[method-assign]

@@ -160,7 +160,9 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
 def test_https_without_certificates_says_how_to_make_them(tmp_path: Path) -> None:
     """--tls-listen in a folder without certs/ ends with code 1 and says so."""
     code, _out, err = command(
-        "run", "--to", "http://127.0.0.1:1", "--tls-listen", f"127.0.0.1:{free_port()}", folder=tmp_path
+        *("run", "--to", "http://127.0.0.1:1", "--tls-listen", f"127.0.0.1:{free_port()}"),
+        *("--admin", f"127.0.0.1:{free_port()}"),
+        folder=tmp_path,
     )
     assert code == 1
     assert "certs" in err

@@ -137,7 +137,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         upstreams = {
             "app": {"endpoints": [origin.url]},
             "leaver": {"endpoints": [origin.url]},
-            "lame": {"endpoints": [dead, origin.url], "balance": "first"},
+            "lame": {"endpoints": [dead, origin.url], "balance": "first", "ejection": "off"},
             "dead": {"endpoints": [dead, f"http://127.0.0.1:{free_port()}"]},
             "turns": {"endpoints": [origin.url, second.url], "balance": "round_robin"},
             "shares": {"endpoints": [{"url": origin.url, "weight": 3}, second.url], "balance": "round_robin"},

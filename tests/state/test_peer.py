@@ -317,8 +317,8 @@ def test_an_answer_to_somebody_before(in_loop: Callable[[Callable[[], Awaitable[
 
     async def conversation() -> None:
         one, other = Channel.pair()
-        far = Peer(other, lambda message: questions.append(message))
         questions: list[Message] = []
+        far = Peer(other, questions.append)
         before = Peer(Channel.of(os.dup(one.fileno())), lambda _message: None)
         before.tell({"ask": "old", "id": before._next})
         while not questions:  # noqa: ASYNC110  # nobody announces it
