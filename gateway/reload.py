@@ -189,12 +189,6 @@ class Reloader:
         _say(self._supervisor, {"tell": "keep", "binds": sorted(str(one.bind) for one in self.loaded.config.listeners)})
 
     async def _prepare(self, crew: Sequence[Crew], number: int, parcel: str, opened: Mapping[str, list[int]]) -> None:
-        turns = asyncio.Semaphore(len(crew) or 1)
-
-        async def in_turn(one: Crew) -> list[str]:
-            async with turns:
-                return await ask(one)
-
         async def ask(one: Crew) -> list[str]:
             body = {"ask": "prepare", "generation": number, "binds": list(opened), "parcel": parcel}
             fds = [shares[one.share % len(shares)] for shares in opened.values()]
@@ -206,7 +200,7 @@ class Reloader:
                 return [f"worker {one.pid} was not ready within {PREPARE_SECONDS:g}s"]
             return [] if answer["ok"] else answer["problems"]
 
-        problems = [problem for found in await asyncio.gather(*map(in_turn, crew)) for problem in found]
+        problems = [problem for found in await asyncio.gather(*map(ask, crew)) for problem in found]
         if problems:
             raise ReloadError("\n".join(dict.fromkeys(problems)))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import changeover
 from gateway.changeover import Changeover, build_generation
 from gateway.config import ConfigError, Loaded, load
 from gateway.config.parcel import pack
@@ -182,6 +183,17 @@ async def test_a_listener_without_a_socket(tmp_path: Path) -> None:
             await it.changeover.prepare(packed, 2, {})
         with pytest.raises(LookupError, match="not prepared"):
             await it.changeover.commit(2)
+
+
+async def test_what_was_served_is_freed_little_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few routes in a turn of the loop, and in the end all."""
+    monkeypatch.setattr(changeover, "FREED_EVERY", 0.0)
+    held = list(range(120))
+    changeover._let_go(held)
+    assert len(held) == 70
+    async with asyncio.timeout(10):
+        while held:  # noqa: ASYNC110  # nobody announces it
+            await asyncio.sleep(0)
 
 
 async def test_listeners_come_and_go(tmp_path: Path) -> None:

@@ -209,7 +209,8 @@ class Crew:
         alone = self._around.sockets.of_share_alone(share)
         if alone:
             # Where none has died yet, one is just slower to start than the others.
-            say = self._log.warning if self._posts[share].reason else self._log.debug
+            has_died = any(post.reason for post in self._posts if post.share == share)
+            say = self._log.warning if has_died else self._log.debug
             say("a worker stands in for another", share=share, pid=child.pid)
         names = list(alone)
         for some in (names[at : at + MOST_FDS] for at in range(0, len(names), MOST_FDS)):

@@ -27,6 +27,16 @@ def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
     assert again.scrub("it is a-long-secret") == loaded.scrub("it is a-long-secret") == "it is ${env:KEY}"
 
 
+def test_more_routes_than_are_unpacked_in_one_go(tmp_path: Path) -> None:
+    """They come out in their order, and the original keeps its own."""
+    path = tmp_path / "config.yaml"
+    path.write_text("routes:\n" + "".join(f"  - {{match: {{path: /{at}}}, respond: 204}}\n" for at in range(250)))
+    loaded = load(path)
+    again = unpack(pack(loaded))
+    assert again.config == loaded.config
+    assert len(loaded.config.routes) == 250
+
+
 def test_positions_stay_behind(tmp_path: Path) -> None:
     """Thousands of routes travel without their lines and columns; a problem still names the file."""
     path = tmp_path / "config.yaml"
