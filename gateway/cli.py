@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Exit codes; 4 comes from app.run.
 CLEAN = 0
 BAD_CONFIGURATION = 1
+DIFFERENT = 1  # of `diff --exit-code`
 BAD_USAGE = 2
 CANNOT_LISTEN = 3
 DRAIN_CUT_SHORT = 4
@@ -236,6 +237,19 @@ def _schema(options: argparse.Namespace) -> int:
     return CLEAN
 
 
+def _diff(options: argparse.Namespace) -> int:
+    from gateway.config import load  # noqa: PLC0415
+    from gateway.config.difference import differences  # noqa: PLC0415
+
+    with _mistakes_told():
+        found = differences(load(Path(options.old)), load(Path(options.new)))
+    for difference in found:
+        print(difference)
+    if not found:
+        _say("They mean the same.")
+    return DIFFERENT if found and options.exit_code else CLEAN
+
+
 def _explain(options: argparse.Namespace) -> int:
     loaded, report = _checked(options)
     from gateway.explain import NotARequest, explain  # noqa: PLC0415
@@ -306,6 +320,7 @@ _COMMANDS = {
     "run": _run,
     "check": _check,
     "schema": _schema,
+    "diff": _diff,
     "explain": _explain,
     "certs": _certs,
     "ctl": _ctl,

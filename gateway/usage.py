@@ -25,6 +25,7 @@ Begin with no file at all, before whatever you have:
 
 Then write config.yaml, and:
   gateway check                     every mistake in it, at once, with line and column
+  gateway diff old.yaml new.yaml    what another configuration would change
   gateway explain GET /api/users    the route, plan and upstream a request would take
   gateway run                       serve it; Ctrl-C or SIGTERM drains and stops
 """
@@ -59,6 +60,16 @@ examples:
   gateway check
   gateway check /etc/gateway/config.yaml && systemctl reload gateway
   gateway check --strict            for a pipeline that lets nothing doubtful pass
+"""
+DIFF = """\
+Say what another configuration would change: + comes, - goes, ~ changes. Comments, order and units make no difference; a
+route is known by its name, an endpoint by its URL. Secrets are compared and not shown.
+
+Exit code 0 whether they differ or not; with --exit-code, 1 if they differ and no mistake is in either.
+
+examples:
+  gateway diff config.yaml new.yaml
+  git show HEAD:config.yaml > old.yaml && gateway diff old.yaml config.yaml
 """
 SCHEMA = """\
 Print the JSON Schema of the configuration, for editors that complete and check YAML.
@@ -156,6 +167,11 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     check = command("check", "find every mistake in a configuration", CHECK)
     check.add_argument("file", metavar="FILE", nargs="?", help="the same as -c FILE")
     check.add_argument("--strict", action="store_true", help="warnings count as mistakes")
+
+    diff = command("diff", "say what another configuration would change", DIFF, with_file=False)
+    diff.add_argument("old", metavar="OLD")
+    diff.add_argument("new", metavar="NEW")
+    diff.add_argument("--exit-code", action="store_true", help="1 if they differ")
 
     explain = command("explain", "say what would happen to a request", EXPLAIN)
     explain.add_argument("method", metavar="METHOD")
