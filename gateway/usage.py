@@ -32,6 +32,7 @@ Then write config.yaml, and:
 AFTERWORD = """\
 exit codes:
   0 clean   1 the configuration is wrong   2 the command line is wrong   3 cannot listen   4 a drain was cut short
+  5 the workers cannot start
 
 `gateway COMMAND --help` shows examples of each command.
 """
