@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 GREET_SECONDS = 120.0  # for a worker to build its site
 AGAIN = 1.0  # seconds until a worker that could not be brought up to date is tried again
+PULSE = 2.0  # seconds between two questions to a worker how it is, and for its answer
+HUNG = 12.0  # seconds of silence before a worker is ended: longer than any pause that a busy machine makes
 ASK_SECONDS = 0.5  # for a worker's answer to an admin page; one that is busier is left out
 
 
@@ -93,10 +97,13 @@ class _Life:
         admin = await start_admin(config, self._admin_state(), opened)
 
         def changed() -> None:
-            asyncio.run_coroutine_threadsafe(self._reloader.reload("files have changed"), loop).result()
+            with suppress(CancelledError):  # the gateway stops
+                asyncio.run_coroutine_threadsafe(self._reloader.reload("files have changed"), loop).result()
 
         def renewed() -> bool:
-            return asyncio.run_coroutine_threadsafe(self._renew(), loop).result()
+            with suppress(CancelledError):
+                return asyncio.run_coroutine_threadsafe(self._renew(), loop).result()
+            return True
 
         self._spawn(watch(self._files, changed, seen))
         # They were read before the fork, each worker's at another time: once more for all.
@@ -141,7 +148,29 @@ class _Life:
             else:
                 self._operations.welcome(one)
                 self._serving.add(lane)
+                await self._watch_over(lane, one)
                 return
+
+    async def _watch_over(self, lane: int, one: Crew) -> None:
+        """Asks a worker that serves now and then how it is; one that lives and does not answer is ended."""
+        silent = 0.0
+        while self._crew.get(lane) is one and not self._draining:
+            await asyncio.sleep(PULSE)
+            try:
+                await one.peer.ask({"ask": "status"}, seconds=PULSE)
+            except ChannelClosed:
+                return
+            except TimeoutError:
+                silent += 2 * PULSE
+                self._serving.discard(lane)
+                self._log.warning("a worker does not answer", pid=one.pid, seconds=silent)
+                if silent >= HUNG:
+                    self._supervisor.tell({"tell": "hung", "pid": one.pid})
+                    return
+            else:
+                silent = 0.0
+                if self._crew.get(lane) is one:
+                    self._serving.add(lane)
 
     def _leave(self, lane: int) -> None:
         one = self._crew.pop(lane, None)
@@ -201,6 +230,7 @@ class _Life:
         """Certificate files have changed: False if some could not be read."""
         loop = asyncio.get_running_loop()
         reports = [await loop.run_in_executor(None, store.reload) for store in self._stores.values()]
+        self._supervisor.tell({"tell": "renew"})  # what it forks from now on begins with them
         for one in self._crew.values():
             one.peer.tell({"tell": "renew"})
         for report in reports:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PREPARE_SECONDS = 60.0  # for a worker to build a site: against one that hangs, and would hold up every later reload
 COMMIT_SECONDS = 10.0
 HELD_SECONDS = 1.0  # for workers to let go of an address that a reload which failed had opened
+EMPTIED = "there is no route in it, and there are some in force; to serve nothing, stop the gateway"
 UNCHANGED = "nothing has changed"
 # Keys that a running process cannot change: sockets of the control process, the number of processes, their memory.
 NEEDS_UPGRADE = ("admin", "workers", "state_dir")
@@ -114,6 +115,9 @@ class Reloader:
         loaded = await loop.run_in_executor(None, self._read)
         if not self._differs(loaded):
             return UNCHANGED
+        if before.config.routes and not loaded.config.routes:
+            # A file that was truncated, or is being written: served as it is, it would take everything down.
+            raise ConfigError([loaded.problem((), EMPTIED)])
         stores = await loop.run_in_executor(None, _checked, loaded)
         number = self.generation + 1
         await self._two_phases(loaded, number, await loop.run_in_executor(None, _parcel, loaded))

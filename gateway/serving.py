@@ -30,7 +30,7 @@ def serve(loaded: Loaded, read: Callable[[], Loaded] | None, workers: int | None
     """
     config = loaded.config
     count = workers or (usable_processors() if config.workers == "auto" else config.workers)
-    roles = Roles(work, partial(control, read=read), certificates)
+    roles = Roles(work, partial(control, read=read), certificates, renew)
     return supervisor.run(loaded, roles, supervisor.Options(count, state_folder(loaded), started))
 
 
@@ -39,3 +39,9 @@ def certificates(loaded: Loaded) -> dict[str, CertificateStore]:
     process, and not by each worker. Raises ConfigError."""
     services = Services(logs=LogRehearsal(), warn=structlog.get_logger("gateway").warning)
     return build_generation(loaded, services, 0).stores
+
+
+def renew(stores: dict[str, CertificateStore]) -> None:
+    """Certificate files have changed. What is wrong with them the control process has said."""
+    for store in stores.values():
+        store.reload()

@@ -12,6 +12,7 @@ import os
 import structlog
 
 from gateway import logs
+from gateway.admin.serve import BACKLOG
 from gateway.config import Loaded
 from gateway.state.segment import Segment, SegmentMismatch
 from gateway.supervision import upgrade
@@ -21,7 +22,7 @@ from gateway.supervision.signals import Signals
 from gateway.supervision.sockets import PATIENCE, Sockets
 from gateway.supervision.stopping import CANNOT_START, CLEAN
 from gateway.supervision.systemd import given_sockets
-from gateway.supervision.template import Template
+from gateway.supervision.template import Template, admin_binds
 
 __all__ = ["CANNOT_START", "CLEAN", "Options", "run"]
 
@@ -68,7 +69,9 @@ def _rehearse(loaded: Loaded, roles: Roles, options: Options, listeners: list[st
     roles.template(loaded)
     trial = Sockets(options.workers)
     try:
-        trial.open((one.bind, one.backlog) for one in loaded.config.listeners if str(one.bind) not in listeners)
+        admin = [(bind, BACKLOG) for bind in admin_binds(loaded)]
+        wanted = [*((one.bind, one.backlog) for one in loaded.config.listeners), *admin]
+        trial.open((bind, backlog) for bind, backlog in wanted if str(bind) not in listeners)
     finally:
         trial.close()
     return CLEAN

@@ -30,7 +30,7 @@ from gateway.pipeline import Site, answer, refuse
 from gateway.proxy import Proxy
 from gateway.refusals import Refusals
 from gateway.server.http1 import Http1
-from gateway.server.listener import Caps, Door, Entrance
+from gateway.server.listener import KEEP_PATH, Caps, Door, Entrance
 from gateway.server.settings import DownstreamConfig, ListenerConfig
 from gateway.server.wire import Live, Standing, Wire
 
@@ -38,6 +38,7 @@ from gateway.server.wire import Live, Standing, Wire
 IDLE_SECONDS = 2.0
 DOOR_SECONDS = 0.5  # the same for one that is to begin with a PROXY header, which comes at once
 MOST_TURNS = 200  # of the loop to accept what waits in a queue that is given up, against a flood of connections
+LAST_WORDS = 0.5  # seconds for connections that were cut to be gone, so that each has its line in the log
 WRITE_HIGH_WATER = 64 * 1024  # bytes written but not yet taken by the client before its origin is paused
 
 
@@ -106,7 +107,7 @@ class Worker:
         entrance = self._entrances[name]
         server: asyncio.AbstractServer
         if opened.family == socket.AF_UNIX:
-            server = await self._loop.create_unix_server(lambda: Door(entrance), sock=opened)
+            server = await self._loop.create_unix_server(lambda: Door(entrance), sock=opened, **KEEP_PATH)
         else:
             server = await self._loop.create_server(
                 lambda: Door(entrance), sock=opened, backlog=entrance.config.backlog
@@ -202,9 +203,15 @@ class Worker:
         if any(entrance.doors for entrance in self._entrances.values()):  # not counted: their PROXY header is due
             await asyncio.sleep(min(idle_seconds, DOOR_SECONDS))
         _drain([*(door for entrance in self._entrances.values() for door in entrance.doors), *self.wire.live])
-        await self._emptied(empty, seconds - idle_seconds)
+        await self._emptied(empty, min(seconds, stream_seconds) - idle_seconds)
+        if stream_seconds < seconds:
+            streams = [connection for connection in self.wire.live if connection.standing is Standing.STREAM]
+            for connection in streams:
+                connection.cut()
+            await self._emptied(empty, seconds - stream_seconds)
+            return not streams and all(connection.standing is Standing.NOTHING for connection in self.wire.live)
         standing = [connection.standing for connection in self.wire.live]
-        if Standing.STREAM not in standing or stream_seconds <= seconds:
+        if Standing.STREAM not in standing or stream_seconds == seconds:
             return all(one is Standing.NOTHING for one in standing)
         late = [connection for connection in self.wire.live if connection.standing is Standing.EXCHANGE]
         for connection in late:
@@ -223,7 +230,9 @@ class Worker:
             connection.cut()
         for upstream in self.site.upstreams.values():
             upstream.close()
-        await asyncio.sleep(0)
+        end = self._loop.time() + LAST_WORDS
+        while self.busy and self._loop.time() < end:  # noqa: ASYNC110 - both ends of a tunnel, one after the other
+            await asyncio.sleep(0.005)
         if self._tick is not None:
             self._tick.cancel()
         self._finished.flush()

@@ -137,6 +137,17 @@ async def test_a_faulty_file_reaches_nobody(tmp_path: Path) -> None:
         assert it.supervisor.heard == it.workers[0].heard == it.committed == []
 
 
+async def test_an_emptied_file_takes_nothing_down(tmp_path: Path) -> None:
+    """A file that is just being written, or that was truncated, is no wish to serve nothing."""
+    async with scene(tmp_path) as it:
+        it.path.write_text("")
+        outcome = await it.reloader.reload("test")
+        assert not outcome.ok
+        assert "no route" in outcome.text
+        assert it.reloader.generation == 1
+        assert it.workers[0].heard == []
+
+
 async def test_one_worker_that_cannot_stops_it_for_all(tmp_path: Path) -> None:
     """The others drop what they have prepared, and the supervisor forgets the sockets it opened."""
     async with scene(tmp_path) as it:

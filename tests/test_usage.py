@@ -25,7 +25,13 @@ def test_what_help_shows_can_be_typed(command: str) -> None:
 def test_the_first_page_shows_what_can_be_typed() -> None:
     """And names every command and every exit code."""
     examples = EXAMPLE.findall(usage.ABOUT)
-    assert [read_words(shlex.split(example)).command for example in examples] == ["run", "check", "diff", "explain", "run"]
+    assert [read_words(shlex.split(example)).command for example in examples] == [
+        "run",
+        "check",
+        "diff",
+        "explain",
+        "run",
+    ]
     shown = make_parser()[0].format_help()
     assert all(re.search(rf"^ +{command}  ", shown, re.MULTILINE) for command in COMMANDS)
     assert all(f" {code} " in usage.AFTERWORD for code in range(6))

@@ -77,10 +77,10 @@ def wait_until_ready(children: list[subprocess.Popen[bytes]], stopping: list[flo
     return False
 
 
-def stop(child: subprocess.Popen[bytes], patience: float) -> int:
+def stop(child: subprocess.Popen[bytes], patience: float, number: int = signal.SIGTERM) -> int:
     """Tells a child to stop and waits; its exit code."""
     if child.poll() is None:
-        child.terminate()
+        child.send_signal(number)
     try:
         return child.wait(patience)
     except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ def main() -> int:
         # The second Ctrl-C: do not wait for what is still open. One signal may reach us twice, from make and its group.
         if stopping[-1] - stopping[0] > 1:
             for child in children:
-                child.kill()
+                child.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
@@ -116,7 +116,7 @@ def main() -> int:
         time.sleep(0.1)
 
     failed = None if stopping else (gateway.poll() or demo.poll())
-    code = stop(gateway, 100)
+    code = stop(gateway, 100, signal.SIGINT)
     stop(demo, 5)
     return failed or code
 

@@ -24,7 +24,7 @@ from gateway.admin.state import AdminState
 from gateway.admin.tls import make_admin_tls
 from gateway.admin.token_file import TokenUnusable, read_or_make
 from gateway.admin.vitals import register_vitals
-from gateway.server.listener import open_socket
+from gateway.server.listener import KEEP_PATH, open_socket
 from gateway.server.settings import Bind
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Running:
             self.addresses.append(address)
             if serving.unlinks:
                 self._paths.append(address)
-            self._servers.append(await loop.create_unix_server(factory, sock=opened))
+            self._servers.append(await loop.create_unix_server(factory, sock=opened, **KEEP_PATH))
         else:
             self.addresses.append(address[:2])
             patience = HANDSHAKE_SECONDS if serving.tls is not None else None

@@ -11,9 +11,11 @@ import errno
 import ipaddress
 import socket
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gateway.deadlines import NEVER, Sweep
@@ -204,6 +206,11 @@ def _connection(transport: Any, entrance: Entrance) -> Connection:
             address = address[7:]
         return Connection(address, peer[1], str(entrance.config.bind), entrance.name, now)
     return Connection("", 0, str(entrance.config.bind), entrance.name, now, unix=True)
+
+
+# For create_unix_server: from Python 3.13 on, whoever closes its server would take the path away from all the other
+# processes that serve the same socket.
+KEEP_PATH: Mapping[str, Any] = MappingProxyType({"cleanup_socket": False} if sys.version_info >= (3, 13) else {})
 
 
 def open_socket(bind: Bind, backlog: int, *, siblings: bool = False) -> socket.socket:

@@ -220,6 +220,10 @@ class Supervisor:
                 self._commit(body)
             case "keep" if not self._succession.is_open:
                 self._template.sockets.keep(body["binds"])
+            case "renew":
+                self._template.renew()
+            case "hung":
+                self._kill(body["pid"])
             case "reloaded":
                 self._desk.wants_reload = False
                 self._tell_ready()
@@ -229,6 +233,13 @@ class Supervisor:
             case "stop":
                 self._stop(now, quick=False)
                 self._desk.tell({"re": body["id"], "ok": True})
+
+    def _kill(self, pid: int) -> None:
+        """A worker that lives and does not answer: its share of the clients would wait for ever."""
+        child = self._crew.children.get(pid)
+        if child is not None and not child.draining:
+            self._log.error("a worker hangs and is killed", share=child.share, pid=pid)
+            child.kill()
 
     def _commit(self, body: dict[str, Any]) -> None:
         """All workers serve another configuration, or are about to."""

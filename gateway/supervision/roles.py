@@ -60,13 +60,20 @@ class ControlRole(NamedTuple):
     crew: Sequence[CrewEntry]
 
 
+def _nothing(_template: Any) -> None:
+    """For templates that nothing behind can change."""
+
+
 class Roles(NamedTuple):
     """What the processes do. Both run in the forked child; what they return is its exit code.
 
     template  run in the supervisor for each configuration, before anything is forked with it: builds what all workers
               can share (certificates and their session tickets). Raises what `gateway check` would say.
+    renew     run in the supervisor when files behind the template have changed: later children are forked with what
+              the present ones serve. Never raises for what the files hold
     """
 
     worker: Callable[[WorkerRole], int]
     control: Callable[[ControlRole], int]
     template: Callable[[Loaded], Any]
+    renew: Callable[[Any], None] = _nothing

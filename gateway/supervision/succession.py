@@ -50,7 +50,7 @@ class Succession:
         if not self._crew.has_room:
             return "workers of the last upgrade are draining still"
         try:
-            self._rehearsal = upgrade.begin_rehearsal(self._template.sockets.names)
+            self._rehearsal = upgrade.begin_rehearsal([*self._template.sockets.names, *self._template.admin.names])
         except OSError as error:
             return f"the new code cannot be started: {error.strerror}"
         self._deadline = now + upgrade.REHEARSAL_SECONDS

@@ -41,7 +41,7 @@ class Template:
         """Opens the sockets of the configuration. Raises OSError, `filename` being the address."""
         config = self.loaded.config
         self.sockets.open(((listener.bind, listener.backlog) for listener in config.listeners), patience)
-        self.admin.open(((bind, BACKLOG) for bind in _admin_binds(self.loaded)), patience)
+        self.admin.open(((bind, BACKLOG) for bind in admin_binds(self.loaded)), patience)
 
     def load(self, loaded: Loaded, generation: int) -> None:
         """Forks with `loaded` from now on. Raises what Roles.template raises, with everything as it was before."""
@@ -57,7 +57,7 @@ class Template:
     def keep_sockets(self) -> None:
         """Closes those that the configuration does not name."""
         self.sockets.keep(str(listener.bind) for listener in self.loaded.config.listeners)
-        self.admin.keep(map(str, _admin_binds(self.loaded)))
+        self.admin.keep(map(str, admin_binds(self.loaded)))
 
     def worker(self, share: int, lane: int, supervisor: Channel, control: Channel) -> Forked:
         named = {str(listener.bind) for listener in self.loaded.config.listeners}
@@ -68,12 +68,16 @@ class Template:
         return partial(self._roles.worker, role), [one for opened in sockets.values() for one in opened]
 
     def control(self, supervisor: Channel, crew: Sequence[CrewEntry]) -> Forked:
-        named = set(map(str, _admin_binds(self.loaded)))
+        named = set(map(str, admin_binds(self.loaded)))
         sockets = {name: opened[0] for name, opened in self.admin.of(0).items() if name in named}
         role = ControlRole(
             CONTROL_LANE, self.generation, self.loaded, self._made, self.segment, sockets, supervisor, crew
         )
         return partial(self._roles.control, role), [*sockets.values(), *(entry.channel for entry in crew)]
+
+    def renew(self) -> None:
+        """Files behind the template have changed."""
+        self._roles.renew(self._made)
 
     def answer_sockets(self, wanted: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[int]]:
         """Opens listeners that a coming configuration adds: the answer to the control process, and its descriptors,
@@ -96,6 +100,7 @@ class Template:
         return {"ok": True, "counts": list(map(len, opened))}, fds
 
 
-def _admin_binds(loaded: Loaded) -> list[Bind]:
+def admin_binds(loaded: Loaded) -> list[Bind]:
+    """Where the control process listens."""
     admin = loaded.config.admin
     return [bind for bind in (admin.bind, admin.probe) if bind is not None]

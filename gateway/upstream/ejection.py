@@ -50,9 +50,9 @@ class EjectionConfig(Model):
     most: Share = Field(default="50%")
     """How many endpoints may be left out at a time: one in any case, and never the last. Those to which there is no
     connection at all do not count: to ask them helps nobody."""
-    statuses: Statuses = Field(default=[502, 503, 504])
-    """Answers that count as failures. What a program answers when it has a bug (500) does not: that is rarely one
-    endpoint's fault, and leaving it out would not help."""
+    statuses: Statuses = Field(default=[500, 502, 503, 504])
+    """Answers that count as failures, for the breaker too. 500 is among them: an endpoint that answers nothing else is
+    as good as gone, and a bug that all endpoints share leaves no more than half of them out."""
 
     @model_validator(mode="after")
     def _check(self) -> EjectionConfig:

@@ -53,12 +53,14 @@ def test_code_that_cannot_start(tmp_path: Path) -> None:
         gateway.allow_traceback()
 
 
-def test_a_configuration_that_is_wrong_by_now(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whose", ["listeners", "admin"])
+def test_a_configuration_that_is_wrong_by_now(tmp_path: Path, whose: str) -> None:
     """Is found out by the rehearsal too: here an address that another process has taken."""
     with Supervised(tmp_path) as gateway, socket.create_server(("127.0.0.1", 0)) as other:
         before = gateway.workers()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        gateway.configure(listeners=[*gateway.config["listeners"], {"bind": taken}])
+        listeners = [*gateway.config["listeners"], {"bind": taken}]
+        gateway.configure(**({"listeners": listeners} if whose == "listeners" else {"admin": {"bind": taken}}))
         gateway.signal(signal.SIGUSR2)
         gateway.logged("upgrade given up: the new code cannot take over")
         assert "cannot listen" in gateway.said.text

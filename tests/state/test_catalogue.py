@@ -188,6 +188,7 @@ def killed_at(instruction: int, work: Any) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when it is told to trace
     sys.settrace(trace)
     work()
     sys.settrace(None)
