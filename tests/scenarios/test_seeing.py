@@ -73,7 +73,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             ],
             upstreams={
                 "app": {"endpoints": [origin.url]},
-                "dead": {"endpoints": [f"http://127.0.0.1:{dead}"]},
+                "dead": {"endpoints": [f"http://127.0.0.1:{dead}"], "ejection": "off"},
             },
             routes=[
                 {"name": "all", "upstream": "app"},
