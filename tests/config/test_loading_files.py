@@ -19,6 +19,7 @@ from tests.kit.json_schema import mistakes
 
 FOLDER = Path(__file__).parent
 SECRET = "hunter2-xyzzy"
+SCHEMA = schema()
 ENVIRON = {"SECRET": SECRET, "LIMIT": "50", "DIGITS": "12345", "EMPTY": ""}
 
 
@@ -73,7 +74,7 @@ def test_good_file_fits_the_schema(path: Path) -> None:
     for node in tree.root.below():
         if node.shown:
             node.value = node.shown
-    assert mistakes(tree.root.plain(), schema()) == []
+    assert mistakes(tree.root.plain(), SCHEMA) == []
 
 
 def test_there_are_enough_of_them() -> None:
