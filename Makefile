@@ -21,9 +21,9 @@ certs: setup ## a development certificate in certs/, unless there is a good one
 test: setup-dev ## all tests but the long ones; each skipped test says what mends it
 	@$(PYTHON_IN_VENV) -m pytest -m "not long" -n auto --dist loadfile $(PYTEST_ARGS)
 
-test-quick: setup-dev ## unit and wire tests only, in one process: seconds
+test-quick: setup-dev ## unit and wire tests only: seconds
 	@timeout 120 $(PYTHON_IN_VENV) -m pytest -m "not long and not e2e" $(addprefix --ignore=tests/,$(WITH_PROCESSES)) \
-		--hypothesis-profile quick --timeout 0 -p no:randomly -p no:xdist -q $(PYTEST_ARGS)
+		--hypothesis-profile quick --timeout 0 -p no:randomly -n auto --dist worksteal -q $(PYTEST_ARGS)
 
 test-long: setup-dev ## soaks, under ten minutes; SOAK_SECONDS=5 make test-long is a short form
 	@$(PYTHON_IN_VENV) -m pytest -m long --timeout 1800 $(PYTEST_ARGS)

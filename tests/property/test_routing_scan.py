@@ -87,10 +87,14 @@ def naive_path(pattern: str) -> tuple[str, tuple[Any, ...]]:
     return expression, (1, tuple(rank))
 
 
+def hosts(match: dict[str, Any]) -> list[str]:
+    found: list[str] = match.get("host", ["*"])
+    return found
+
+
 def naive_find(matches: list[dict[str, Any]], request: Request) -> int | None:
     """The specification: of all that match, the least by host, path, number of conditions, order."""
     host, path = request.host.decode(), request.path.decode()
-    regexes = [match["path_regex"] for match in matches if "path_regex" in match]
     best: list[tuple[Any, ...]] = []
     for order, match in enumerate(matches):
         methods = match.get("methods")
@@ -99,11 +103,12 @@ def naive_find(matches: list[dict[str, Any]], request: Request) -> int | None:
         if "headers" in match and request.index.get(b"x") != b"1":
             continue
         conditions = ("methods" in match) + ("headers" in match)
-        if "path_regex" in match:
-            paths = [(match["path_regex"], (2, regexes.index(match["path_regex"])))]
-        else:
-            paths = [naive_path(pattern) for pattern in match.get("path", ["/*"])]
-        for pattern in match.get("host", ["*"]):
+        for pattern in hosts(match):
+            if "path_regex" in match:  # in the order of the file, among those of the same host
+                same = [other["path_regex"] for other in matches if "path_regex" in other and pattern in hosts(other)]
+                paths = [(match["path_regex"], (2, same.index(match["path_regex"])))]
+            else:
+                paths = [naive_path(one) for one in match.get("path", ["/*"])]
             if pattern not in ("*", host) and not (pattern.startswith("*.") and host.endswith(pattern[1:])):
                 continue
             host_rank = (2, 0) if pattern == "*" else (1, -len(pattern)) if pattern.startswith("*") else (0, 0)
