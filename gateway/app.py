@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from gateway import logs
-from gateway.changeover import Changeover, build_generation
+from gateway.changeover import Changeover, build_generation, renew
 from gateway.config import ConfigError
 from gateway.log_writer import LogOutputs
 from gateway.maintenance import MAINTENANCE
@@ -191,7 +191,7 @@ class _Life:
             case "abort":
                 changeover.abort()
             case "renew":
-                await asyncio.get_running_loop().run_in_executor(None, changeover.renew)
+                await asyncio.get_running_loop().run_in_executor(None, renew, changeover.present.stores)
             case "gauges":
                 self._control.answer(message, {"value": self._metrics.functions()})
             case "status":

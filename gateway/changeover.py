@@ -119,12 +119,6 @@ class Changeover:
         if made is not None:
             _drain(made.site, self.present.site)
 
-    def renew(self) -> None:
-        """Certificate files may have changed: reads them. Blocks: on a thread. The control process says what is wrong
-        with them, once for all workers."""
-        for store in self.present.stores.values():
-            store.reload()
-
     def _layer(self, listener: ListenerConfig, generation: Generation) -> Callable[..., TlsLayer] | None:
         name = str(listener.bind)
         store = generation.stores.get(name)
@@ -183,9 +177,7 @@ def build_generation(
     `stores` are certificates that were read already, by listener, before the fork: perhaps long ago.
     """
     known = dict(stores)
-    for store in known.values():
-        store.warn = _unsaid
-        store.reload()
+    renew(known)
     if present is not None:
         before = {str(one.bind): one.tls for one in present.loaded.config.listeners}
         known = {name: store for name, store in present.stores.items() if before[name] == _tls(loaded, name)}
@@ -198,8 +190,15 @@ def build_generation(
     return Generation(loaded, site, made)
 
 
+def renew(stores: Mapping[str, CertificateStore]) -> None:
+    """Certificate files may have changed: reads them. Blocks: on a thread, where there is a loop."""
+    for store in stores.values():
+        store.warn = _unsaid
+        store.reload()
+
+
 def _unsaid(_text: str) -> None:
-    """What there is to say of certificates the control process says, once for all workers."""
+    """What there is to say of certificates the control process says, once for all."""
 
 
 def _tls(loaded: Loaded, name: str) -> TlsConfig | None:

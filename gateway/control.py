@@ -76,6 +76,8 @@ class _Life:
         self._files = list(role.loaded.watched)
         self._certificate_files = watched_certificates(role.template)
         self._stores = dict(role.template)
+        for store in self._stores.values():
+            store.warn = self._log.warning  # one process speaks of them: this one
 
     async def live(self) -> None:
         role = self._role

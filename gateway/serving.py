@@ -13,7 +13,7 @@ import structlog
 
 from gateway import supervisor
 from gateway.app import work
-from gateway.changeover import build_generation
+from gateway.changeover import build_generation, renew
 from gateway.config import Loaded
 from gateway.control import control, state_folder
 from gateway.log_writer import LogRehearsal
@@ -39,9 +39,3 @@ def certificates(loaded: Loaded) -> dict[str, CertificateStore]:
     process, and not by each worker. Raises ConfigError."""
     services = Services(logs=LogRehearsal(), warn=structlog.get_logger("gateway").warning)
     return build_generation(loaded, services, 0).stores
-
-
-def renew(stores: dict[str, CertificateStore]) -> None:
-    """Certificate files have changed. What is wrong with them the control process has said."""
-    for store in stores.values():
-        store.reload()
